@@ -50,8 +50,8 @@ class OwnPasswordHandler(ConsoleHandler):
             raise BadRequest(TEXTS["not_the_same"], code="NOT_THE_SAME", field="again")
         await self.require_step_up()
         staff = self.services.staff
-        member = await staff.members.set_password(self.staff.name, chosen)
-        await self.audit(Act.CHANGE_PASSWORD, member.name)
+        async with self.audited(Act.CHANGE_PASSWORD, self.staff.name):
+            member = await staff.members.set_password(self.staff.name, chosen)
         self.give_session(
             await staff.sessions.begin(member, self.client_ip, self.session.browser, totp=self.session.totp)
         )
@@ -71,14 +71,14 @@ class TotpHandler(ConsoleHandler):
         secret = self.get_body_argument("secret", "")
         await self.require_step_up()
         try:
-            codes = await self.services.staff.members.set_up_totp(
-                self.staff.name, secret, self.get_body_argument("code", "")
-            )
+            async with self.audited(Act.SET_UP_TOTP, self.staff.name):
+                codes = await self.services.staff.members.set_up_totp(
+                    self.staff.name, secret, self.get_body_argument("code", "")
+                )
         except CodeRefused as error:
             self.set_status(error.status)
             self.show(secret, error.text.to(self.lang))
             return
-        await self.audit(Act.SET_UP_TOTP, self.staff.name)
         self.render_console("account_codes.html", codes=codes)
 
     def show(self, secret: str, error: str) -> None:
@@ -99,8 +99,8 @@ class RemoveTotpHandler(ConsoleHandler):
         if self.staff.role in self.services.settings.console.totp_required:
             raise Conflict(TEXTS["totp_required"], code="TOTP_REQUIRED")
         await self.require_step_up()
-        member = await self.services.staff.members.remove_totp(self.staff.name)
-        await self.audit(Act.REMOVE_TOTP, member.name)
+        async with self.audited(Act.REMOVE_TOTP, self.staff.name):
+            member = await self.services.staff.members.remove_totp(self.staff.name)
         self.give_session(await self.services.staff.sessions.begin(member, self.client_ip, self.session.browser))
         self.put_flash(self.t("removed"))
         self.redirect(PATH)

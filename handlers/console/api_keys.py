@@ -7,7 +7,7 @@ from handlers.console.routes import Page, console_routes
 from handlers.console.texts.api_keys import TEXTS
 from handlers.web.plugin import Route
 from handlers.web.services import Services
-from wechat.domain.api_keys import OVERLAP_HOURS, ApiKey, Scope
+from wechat.domain.api_keys import OVERLAP_HOURS, ApiKey, Scope, check_key_name
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.labels import SCOPES
@@ -47,9 +47,10 @@ class KeysHandler(KeyHandler):
 
     async def post(self) -> None:
         await self.require_step_up()
-        name, scopes = self.get_body_argument("name", ""), self.get_body_arguments("scopes")
-        key, secret = await self.services.staff.api_keys.add(name, scopes, self.staff.name)
-        await self.audit(Act.ADD_KEY, key.name, after=" ".join(key.scopes))
+        name, scopes = check_key_name(self.get_body_argument("name", "")), self.get_body_arguments("scopes")
+        async with self.audited(Act.ADD_KEY, name) as after:
+            key, secret = await self.services.staff.api_keys.add(name, scopes, self.staff.name)
+            after.append(" ".join(key.scopes))
         self.show_secret(key, secret)
 
 
@@ -59,8 +60,9 @@ class RotateHandler(KeyHandler):
     async def post(self, name: str) -> None:
         await self.require_step_up()
         hours = self.read_overlap()
-        key, secret = await self.services.staff.api_keys.rotate(name, hours)
-        await self.audit(Act.ROTATE_KEY, key.name, after=f"overlap {hours} h")
+        async with self.audited(Act.ROTATE_KEY, name) as after:
+            key, secret = await self.services.staff.api_keys.rotate(name, hours)
+            after.append(f"overlap {hours} h")
         self.show_secret(key, secret)
 
     def read_overlap(self) -> int:
@@ -76,8 +78,8 @@ class RevokeHandler(KeyHandler):
 
     async def post(self, name: str) -> None:
         await self.require_step_up()
-        key = await self.services.staff.api_keys.revoke(name)
-        await self.audit(Act.REVOKE_KEY, key.name)
+        async with self.audited(Act.REVOKE_KEY, name):
+            key = await self.services.staff.api_keys.revoke(name)
         self.put_flash(self.t("was_revoked", name=key.name))
         self.redirect(PATH)
 

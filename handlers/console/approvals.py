@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from urllib.parse import quote
 
+from handlers.console.audit_words import name_words
 from handlers.console.base import NO_PERMISSION, ConsoleHandler
 from handlers.console.routes import Page, console_routes
 from handlers.console.texts.approvals import STATES, TEXTS
@@ -14,11 +15,10 @@ from handlers.web.services import Services
 from wechat.domain.approvals import Approval, ApprovalState
 from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, Forbidden
-from wechat.domain.labels import REFUND_STATES
+from wechat.domain.labels import name_of
 from wechat.domain.money import yuan
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
-from wechat.reconciliation.labels import STATUSES
 
 PATH = "/console/approvals"
 APPROVAL_ID = r"([0-9a-f]{16})"
@@ -59,8 +59,10 @@ class ConfirmHandler(DecisionHandler):
     async def post(self, approval_id: str) -> None:
         await self.check(approval_id)
         await self.require_step_up()
-        approval = await self.services.staff.approvals.confirm(approval_id, self.actor)
-        await self.audit(approval.act, approval.subject, ApprovalState.WAITING, f"{approval.state}: {approval.result}")
+        asked = await self.services.staff.approvals.get(approval_id)
+        async with self.audited(asked.act, asked.subject, asked.state, asked.id) as after:
+            approval = await self.services.staff.approvals.confirm(approval_id, self.actor)
+            after += [approval.state, approval.result]
         failed = approval.state is ApprovalState.FAILED
         result = name_result(approval, self.lang)
         self.put_flash(self.t("failed" if failed else "done", result=result), "error" if failed else "done")
@@ -91,8 +93,7 @@ def name_state(approval: Approval, now: datetime) -> Bilingual:
 
 def name_result(approval: Approval, lang: str) -> str:
     """Return the result of a carried-out act, with its states in words."""
-    words = {**REFUND_STATES, **STATUSES}
-    return " ".join(words[word].to(lang) if word in words else word for word in approval.result.split())
+    return name_words(approval.act, approval.result, lang, name_of)
 
 
 def routes(services: Services) -> list[Route]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from urllib.parse import urlencode
 
+from handlers.console.audit_words import name_act, name_codes
 from handlers.console.base import ConsoleHandler
 from handlers.console.routes import Page, console_routes
 from handlers.console.texts.audit import ACTS, TEXTS
@@ -15,6 +16,7 @@ from handlers.web.services import Services
 from wechat.domain.audit import Act, AuditEntry, AuditFilter
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.labels import ROLES
+from wechat.domain.ports import Page as PageOf
 from wechat.domain.staff import Permission
 from wechat.domain.times import BEIJING, beijing, parse_day
 
@@ -24,6 +26,8 @@ EXPORTED_AT_ONCE = 500
 MOST_EXPORTED = 100_000
 FIELDS = ("name", "act", "subject", "from", "until")
 COLUMNS = ("at", "name", "role", "address", "act", "subject", "before", "after")
+UNFINISHED = "unfinished"
+"""In place of an act: what was begun and has no outcome."""
 DAY = timedelta(days=1)
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -34,20 +38,33 @@ class AuditHandler(ConsoleHandler):
     texts = TEXTS
 
     async def get(self) -> None:
-        cursor = self.get_query_argument("cursor", "")
-        page = await self.services.staff.audit.find(self.read_filter(), limit=SHOWN, cursor=cursor)
+        page = await self.find(SHOWN, self.get_query_argument("cursor", ""))
+        self.show(page, await self.services.staff.audit.find_ended(page.items))
+
+    def show(self, page: PageOf[AuditEntry], ended: frozenset[str]) -> None:
+        """Render a page of entries, without the beginnings of acts that ended unless these are asked for."""
         chosen = self.chosen()
-        older = urlencode({**chosen, "cursor": page.next_cursor}) if page.next_cursor else ""
+        entries = [each for each in page.items if each.id not in ended or chosen.get("act") == Act.BEGIN]
         self.render_console(
             "audit.html",
-            entries=page.items,
+            entries=entries,
+            unfinished={each.id for each in entries if each.wanted and each.id not in ended},
             chosen={field: chosen.get(field, "") for field in FIELDS},
-            older=older,
+            older=urlencode({**chosen, "cursor": page.next_cursor}) if page.next_cursor else "",
             export=urlencode(chosen),
-            acts=ACTS,
+            choices={UNFINISHED: TEXTS["unfinished"], **ACTS},
+            name_act=name_act,
+            name_codes=name_codes,
             roles=ROLES,
             beijing=beijing,
         )
+
+    async def find(self, limit: int, cursor: str) -> PageOf[AuditEntry]:
+        """The entries of the filter. Raises BadRequest."""
+        log, wanted = self.services.staff.audit, self.read_filter()
+        if wanted.act == UNFINISHED:
+            return await log.find_unfinished(wanted, cursor=cursor)
+        return await log.find(wanted, limit=limit, cursor=cursor)
 
     def chosen(self) -> Mapping[str, str]:
         """The filters that the address contains."""
@@ -58,7 +75,7 @@ class AuditHandler(ConsoleHandler):
         """Return the filter in the address. Raises BadRequest."""
         chosen = self.chosen()
         act = chosen.get("act", "")
-        if act and act not in set(Act):
+        if act and act not in {UNFINISHED, *Act}:
             raise BadRequest(Bilingual("没有这种操作", "There is no such action"), field="act")
         start, end = _midnight(chosen, "from"), _midnight(chosen, "until")
         until = end + DAY - MILLISECOND if end else None
@@ -69,28 +86,31 @@ class AuditExportHandler(AuditHandler):
     """All entries of a filter as CSV, sent as they are read."""
 
     async def get(self) -> None:
-        wanted = self.read_filter()
+        self.read_filter()
         await self.audit(Act.EXPORT, "audit", after=urlencode(self.chosen()))
         self.set_header("Content-Type", "text/csv; charset=utf-8")
         self.set_header("Content-Disposition", 'attachment; filename="audit.csv"')
         self.write(BOM + csv_text([[self.t(column) for column in COLUMNS]]))
-        async for entries in self._read(wanted):
-            self.write(csv_text(self._row(entry) for entry in entries))
+        async for entries in self._read():
+            ended = await self.services.staff.audit.find_ended(entries)
+            self.write(csv_text(self._row(entry, ended) for entry in entries))
             await self.flush()
 
-    async def _read(self, wanted: AuditFilter) -> AsyncIterator[tuple[AuditEntry, ...]]:
-        cursor, read = "", 0
-        while read < MOST_EXPORTED:
-            page = await self.services.staff.audit.find(wanted, limit=EXPORTED_AT_ONCE, cursor=cursor)
+    async def _read(self) -> AsyncIterator[Sequence[AuditEntry]]:
+        cursor = ""
+        for _ in range(MOST_EXPORTED // EXPORTED_AT_ONCE):
+            page = await self.find(EXPORTED_AT_ONCE, cursor)
             yield page.items
-            cursor, read = page.next_cursor, read + len(page.items)
+            cursor = page.next_cursor
             if not cursor:
                 return
 
-    def _row(self, entry: AuditEntry) -> Row:
+    def _row(self, entry: AuditEntry, ended: frozenset[str]) -> Row:
         role = ROLES[entry.role].to(self.lang) if entry.role in ROLES else entry.role
-        act = ACTS[entry.act].to(self.lang)
-        return [entry.at, entry.name, role, entry.address, act, entry.subject, entry.before, entry.after]
+        before, after = (name_codes(entry, text, self.lang) for text in (entry.before, entry.after))
+        is_unknown = entry.wanted and entry.id not in ended
+        act = name_act(entry, self.lang) + (f" · {self.t('unknown')}" if is_unknown else "")
+        return [entry.at, entry.name, role, entry.address, act, entry.subject, before, after]
 
 
 def _midnight(chosen: Mapping[str, str], field: str) -> datetime | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from handlers.web.plugin import Access, methods
 from handlers.web.services import Services
 from handlers.web.texts import preferred_language
 from wechat.domain.audit import Act
-from wechat.domain.errors import Bilingual, CallerError, Forbidden, RemoteError, Unauthorized
+from wechat.domain.errors import Bilingual, CallerError, Forbidden, GatewayRefused, NotSent, RemoteError, Unauthorized
 from wechat.domain.labels import ROLES
 from wechat.domain.staff import Permission, StaffMember, StaffSession
 from wechat.staff.audit import Actor
@@ -43,6 +43,8 @@ SAFE_NEXT = re.compile(
 )
 """Addresses that a login may redirect to: those of the console only. Dots, plain or encoded, cannot leave it."""
 MOST_OF_PATH = 200
+REFUSED = "refused"
+"""In the audit log, before the code of why an act was not done."""
 CONTENT_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -177,10 +179,21 @@ class ConsoleHandler(PageHandler):
         """Note what the person did, without secrets. Raises StoreUnavailable."""
         await self.services.staff.audit.write(self.actor, act, subject, before, after)
 
-    async def audit_begin(self, act: Act, subject: str, before: str = "", wanted: str = "") -> None:
-        """Note that the person asked for ``act``, before it is done: the entry remains if the process dies in between.
-        ``audit`` notes how the act ended. Raises StoreUnavailable; the caller must not act then."""
-        await self.audit(Act.BEGIN, subject, before, f"{act}: {wanted}" if wanted else act)
+    @asynccontextmanager
+    async def audited(self, act: Act, subject: str, before: str = "", wanted: str = "") -> AsyncIterator[list[str]]:
+        """Note that the person has asked for ``act``, before what is in here does it, and afterwards how it ended: by
+        what is put into the list, or that it was refused. If neither is known, the first note stays alone.
+
+        Raises StoreUnavailable; nothing may be done then.
+        """
+        begun = await self.services.staff.audit.begin(self.actor, act, subject, before, wanted)
+        after: list[str] = []
+        try:
+            yield after
+        except (CallerError, GatewayRefused, NotSent) as error:
+            await self.services.staff.audit.end(begun, f"{REFUSED}: {error.public_code}")
+            raise
+        await self.services.staff.audit.end(begun, "; ".join(after))
 
     def t(self, key: str, /, **values: object) -> str:
         """Return a sentence in the reader's language, with ``values`` in its placeholders."""

@@ -79,14 +79,11 @@ class ResendHandler(ListHandler):
         event, _, target = delivery.partition(":")
         before = [each for each in await self.services.delivery_store.of_event(event) if each.target == target]
         number = before[0].event.out_trade_no if before else ""
-        await self.audit_begin(Act.RESEND, number, summarize_deliveries(before), delivery)
         try:
-            [again] = await self.services.redelivery.resend(event, target)
+            async with self.audited(Act.RESEND, number, summarize_deliveries(before), delivery) as after:
+                after.append(summarize_deliveries(await self.services.redelivery.resend(event, target)))
         except CallerError as error:
             return error.text.to(self.lang)
-        await self.audit(
-            Act.RESEND, again.event.out_trade_no, summarize_deliveries(before), summarize_deliveries([again])
-        )
         return ""
 
 

@@ -92,15 +92,19 @@ class ReplayHandler(ListHandler):
     texts = TEXTS
 
     async def post(self, message_id: str) -> None:
+        async with self.audited(Act.REPLAY, message_id) as after:
+            after.append(await self.replay(message_id))
+        self.redirect(PATH)
+
+    async def replay(self, message_id: str) -> str:
+        """What became of it, as a code. Raises NotFound."""
         try:
             verdict = await self.services.receiver.replay(message_id)
         except NotifyError as error:
-            verdict = error.reason
             self.put_flash(self.t("still_refused", why=error.text.to(self.lang)), "error")
-        else:
-            self.put_flash(self.t("replayed", verdict=name_of(VERDICTS, verdict, self.lang)))
-        await self.audit(Act.REPLAY, message_id, after=verdict)
-        self.redirect(PATH)
+            return error.reason
+        self.put_flash(self.t("replayed", verdict=name_of(VERDICTS, verdict, self.lang)))
+        return verdict
 
 
 def order_page(number: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from handlers.console.base import ConsoleHandler
 from handlers.console.routes import Page, console_routes
 from handlers.console.states import BADGES, ORDER_STATES, TRADE_TYPES
-from handlers.console.story import open_payload, tell_story, verdict_text
+from handlers.console.story import error_text, open_payload, tell_story, verdict_text
 from handlers.console.summaries import summarize_deliveries, summarize_order
 from handlers.console.texts.order import TEXTS
 from handlers.web.numbers import NUMBER
@@ -44,6 +44,7 @@ class OrderPage(ConsoleHandler):
             refundable=refundable(order, order.transaction_id) if order.paid else 0,
             trade_type=TRADE_TYPES[order.trade_type].to(self.lang),
             verdict=lambda call: verdict_text(call).to(self.lang),
+            error_of=lambda call: error_text(call).to(self.lang),
             may_be_cancelled=may_be_cancelled,
             yuan=yuan,
             beijing=beijing,
@@ -109,8 +110,9 @@ class QueryHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
         with self.tell_refusal():
-            order = await self.services.orders.query(out_trade_no)
-            await self.audit(Act.QUERY_ORDER, out_trade_no, summarize_order(before), summarize_order(order))
+            async with self.audited(Act.QUERY_ORDER, out_trade_no, summarize_order(before)) as after:
+                order = await self.services.orders.query(out_trade_no)
+                after.append(summarize_order(order))
             self.put_flash(self.t("queried", state=ORDER_STATES[order.trade_state].to(self.lang)))
         self.redirect(f"/console/orders/{out_trade_no}")
 
@@ -121,9 +123,9 @@ class CloseHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
         with self.tell_refusal():
-            await self.audit_begin(Act.CLOSE_ORDER, out_trade_no, summarize_order(before))
-            order = await self.services.orders.close(out_trade_no, source="merchant", by=self.staff.name)
-            await self.audit(Act.CLOSE_ORDER, out_trade_no, summarize_order(before), summarize_order(order))
+            async with self.audited(Act.CLOSE_ORDER, out_trade_no, summarize_order(before)) as after:
+                order = await self.services.orders.close(out_trade_no, source="merchant", by=self.staff.name)
+                after.append(summarize_order(order))
             self.put_flash(self.t("closed", state=ORDER_STATES[order.trade_state].to(self.lang)))
         self.redirect(f"/console/orders/{out_trade_no}")
 
@@ -161,10 +163,11 @@ class ResendHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         event, target = self.get_body_argument("event"), self.get_body_argument("target", "")
         before = [each for each in await self.services.delivery_store.of_event(event) if target in ("", each.target)]
+        standing, wanted = summarize_deliveries(before), f"{event} {target}".strip()
         with self.tell_refusal():
-            await self.audit_begin(Act.RESEND, out_trade_no, summarize_deliveries(before), f"{event} {target}".strip())
-            again = await self.services.redelivery.resend(event, target)
-            await self.audit(Act.RESEND, out_trade_no, summarize_deliveries(before), summarize_deliveries(again))
+            async with self.audited(Act.RESEND, out_trade_no, standing, wanted) as after:
+                again = await self.services.redelivery.resend(event, target)
+                after.append(summarize_deliveries(again))
             self.put_flash(self.t("resent", count=len(again)))
         self.redirect(f"/console/orders/{out_trade_no}")
 

@@ -105,13 +105,12 @@ class ResendHandler(ConsoleHandler):
     texts = TEXTS
 
     async def post(self, event_id: str) -> None:
-        await self.audit_begin(Act.RESEND, event_id)
         try:
-            await self.services.redelivery.resend(event_id)
+            async with self.audited(Act.RESEND, event_id):
+                await self.services.redelivery.resend(event_id)
         except CallerError as error:
             self.put_flash(error.text.to(self.lang), "error")
         else:
-            await self.audit(Act.RESEND, event_id)
             self.put_flash(self.t("resend_done"))
         self.redirect(OVERVIEW)
 

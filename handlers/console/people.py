@@ -13,7 +13,7 @@ from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual, Conflict
 from wechat.domain.labels import ROLES
-from wechat.domain.staff import Permission, Role
+from wechat.domain.staff import Permission, Role, check_name
 from wechat.domain.times import beijing
 
 PATH = "/console/people"
@@ -52,9 +52,13 @@ class PeopleHandler(StaffHandler):
     async def post(self) -> None:
         role = self.read_role()
         await self.require_step_up()
-        name, password = self.get_body_argument("name", ""), self.get_body_argument("password", "", strip=False)
-        member = await self.services.staff.members.add(name, role, password)
-        await self.audit(Act.ADD_USER, member.name, after=member.role)
+        name, password = (
+            check_name(self.get_body_argument("name", "")),
+            self.get_body_argument("password", "", strip=False),
+        )
+        async with self.audited(Act.ADD_USER, name, wanted=role) as after:
+            member = await self.services.staff.members.add(name, role, password)
+            after.append(member.role)
         self.put_flash(self.t("was_added", name=member.name))
         self.redirect(PATH)
 
@@ -79,32 +83,33 @@ class SetRoleHandler(PersonHandler):
     async def change(self, name: str) -> None:
         members, role = self.services.staff.members, self.read_role()
         before = await members.get(name)
-        await members.set_role(name, role)
-        await self.audit(Act.SET_ROLE, name, before.role if before else "", role)
+        async with self.audited(Act.SET_ROLE, name, before.role if before else "", role) as after:
+            await members.set_role(name, role)
+            after.append(role)
 
 
 class DisableHandler(PersonHandler):
     async def change(self, name: str) -> None:
-        await self.services.staff.members.disable(name)
-        await self.audit(Act.DISABLE_USER, name)
+        async with self.audited(Act.DISABLE_USER, name):
+            await self.services.staff.members.disable(name)
 
 
 class EnableHandler(PersonHandler):
     async def change(self, name: str) -> None:
-        await self.services.staff.members.enable(name)
-        await self.audit(Act.ENABLE_USER, name)
+        async with self.audited(Act.ENABLE_USER, name):
+            await self.services.staff.members.enable(name)
 
 
 class SetPasswordHandler(PersonHandler):
     async def change(self, name: str) -> None:
-        await self.services.staff.members.set_password(name, self.get_body_argument("password", "", strip=False))
-        await self.audit(Act.CHANGE_PASSWORD, name)
+        async with self.audited(Act.CHANGE_PASSWORD, name):
+            await self.services.staff.members.set_password(name, self.get_body_argument("password", "", strip=False))
 
 
 class ResetTotpHandler(PersonHandler):
     async def change(self, name: str) -> None:
-        await self.services.staff.members.remove_totp(name)
-        await self.audit(Act.REMOVE_TOTP, name)
+        async with self.audited(Act.REMOVE_TOTP, name):
+            await self.services.staff.members.remove_totp(name)
 
 
 def routes(services: Services) -> list[Route]:

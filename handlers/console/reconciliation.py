@@ -60,13 +60,13 @@ class CalendarDay(NamedTuple):
 
 
 class CalendarHandler(ConsoleHandler):
-    """The calendar of a month."""
+    """A month; without one in the address that of yesterday, the last day that can have books."""
 
     texts = TEXTS
 
     async def get(self) -> None:
         today = beijing_day(self.services.clock.now())
-        first = read_month(self.get_query_argument("month", f"{today:%Y-%m}"))
+        first = read_month(self.get_query_argument("month", f"{today - ONE:%Y-%m}"))
         last = next_month(first) - ONE
         records = self.services.books.records
         held, open_ones, oldest = await asyncio.gather(
@@ -74,7 +74,8 @@ class CalendarHandler(ConsoleHandler):
         )
         weeks = calendar(first, last, held, Counter(each.day for each in open_ones), oldest or today)
         months = {"earlier": first - ONE, "later": last + ONE, "month": first, "today": today, "yesterday": today - ONE}
-        self.render_console("reconciliation.html", weeks=weeks, classes=STATE_CLASSES, **months)
+        has_books = any(each.result for each in held)
+        self.render_console("reconciliation.html", weeks=weeks, classes=STATE_CLASSES, has_books=has_books, **months)
 
 
 class DayHandler(ConsoleHandler):
@@ -112,11 +113,11 @@ class RunHandler(ConsoleHandler):
     async def post(self, text: str) -> None:
         day = read_day(text)
         try:
-            await self.services.books.reconciler.run(day)
+            async with self.audited(Act.RECONCILE, day.isoformat()):
+                await self.services.books.reconciler.run(day)
         except (CallerError, NotYet, RemoteError) as error:
             self.put_flash(error.text.to(self.lang), "error")
         else:
-            await self.audit(Act.RECONCILE, day.isoformat())
             self.put_flash(self.t("run_done"))
         self.redirect(f"{PATH}/{day}")
 
@@ -144,10 +145,10 @@ class RepairHandler(ConsoleHandler):
             await self._ask_second(day, difference_id, amount)
             return
         before = summarize_difference(difference) if difference else ""
-        await self.audit_begin(Act.REPAIR, difference_id, before, action)
-        after = await books.repairs.repair(day, difference_id, action, by=self.staff.name)
-        await self.audit(Act.REPAIR, difference_id, before, f"{action}: {summarize_difference(after)}")
-        self.put_flash(self.t("repaired", status=STATUSES[after.status].to(self.lang)))
+        async with self.audited(Act.REPAIR, difference_id, before, action) as after:
+            repaired = await books.repairs.repair(day, difference_id, action, by=self.staff.name)
+            after += [action, summarize_difference(repaired)]
+        self.put_flash(self.t("repaired", status=STATUSES[repaired.status].to(self.lang)))
 
     async def _ask_second(self, day: date, difference_id: str, amount: Fen) -> None:
         """Request an approval of the repair."""

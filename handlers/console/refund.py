@@ -65,11 +65,10 @@ class RefundHandler(OrderPage):
         approvals, before = self.services.staff.approvals, await self.services.orders.get(out_trade_no)
         if not approvals.is_needed(Fen(wanted.refund + refunded_alone(before, number))):
             told = f"{number} ¥{yuan(wanted.refund)}: {wanted.reason}"
-            await self.audit_begin(Act.REFUND, out_trade_no, summarize_order(before), told)
-            refund = await request_refund(self.services, out_trade_no, wanted, self.staff.name)
-            after = await self.services.orders.get(out_trade_no)
-            told = f"{summarize_order(after)}; {summarize_refund(refund)}: {wanted.reason}"
-            await self.audit(Act.REFUND, out_trade_no, summarize_order(before), told)
+            async with self.audited(Act.REFUND, out_trade_no, summarize_order(before), told) as after:
+                refund = await request_refund(self.services, out_trade_no, wanted, self.staff.name)
+                after.append(summarize_order(await self.services.orders.get(out_trade_no)))
+                after.append(f"{summarize_refund(refund)}: {wanted.reason}")
             state = REFUND_STATES[refund.state].to(self.lang)
             self.put_flash(self.t("refund_sent", number=number, state=state))
             return

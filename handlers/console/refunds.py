@@ -65,8 +65,9 @@ class RefundQueryHandler(ListHandler):
     async def post(self, out_refund_no: str) -> None:
         before = await self.services.refunds.get(out_refund_no)
         with self.tell_refusal():
-            refund = await self.services.refunds.query(out_refund_no)
-            await self.audit(Act.QUERY_ORDER, refund.out_trade_no, summarize_refund(before), summarize_refund(refund))
+            async with self.audited(Act.QUERY_ORDER, before.out_trade_no, summarize_refund(before)) as after:
+                refund = await self.services.refunds.query(out_refund_no)
+                after.append(summarize_refund(refund))
             self.put_flash(self.t("queried", number=out_refund_no, state=REFUND_STATES[refund.state].to(self.lang)))
         self.redirect(f"/console/orders/{before.out_trade_no}")
 
@@ -79,9 +80,9 @@ class RefundCancelHandler(ListHandler):
     async def post(self, out_refund_no: str) -> None:
         before = await self.services.refunds.get(out_refund_no)
         with self.tell_refusal():
-            await self.audit_begin(Act.CANCEL_REFUND, before.out_trade_no, summarize_refund(before))
-            refund = await self.services.refunds.cancel(out_refund_no, by=f"{AT_CONSOLE}{self.staff.name}")
-            await self.audit(Act.CANCEL_REFUND, refund.out_trade_no, summarize_refund(before), summarize_refund(refund))
+            async with self.audited(Act.CANCEL_REFUND, before.out_trade_no, summarize_refund(before)) as after:
+                refund = await self.services.refunds.cancel(out_refund_no, by=f"{AT_CONSOLE}{self.staff.name}")
+                after.append(summarize_refund(refund))
             self.put_flash(self.t("cancelled", number=out_refund_no))
         self.redirect(f"/console/orders/{before.out_trade_no}")
 

@@ -18,7 +18,7 @@ from wechat.domain.approvals import AT_CONSOLE
 from wechat.domain.calls import UNSIGNED, VERIFIED, Call, Direction
 from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.errors import Bilingual
-from wechat.domain.labels import CALL_VERDICTS, SOURCES, TIMELINE, name_of
+from wechat.domain.labels import CALL_VERDICTS, MISMATCHES, SOURCES, TIMELINE, name_of
 from wechat.domain.money import yuan
 from wechat.domain.orders import Order, TimelineEntry
 from wechat.notifications.reasons import REASONS, group_of
@@ -57,6 +57,11 @@ def tell_story(order: Order, calls: Sequence[Call], deliveries: Sequence[Deliver
     steps += [_call(call, lang) for call in calls]
     steps += [_delivery(delivery) for delivery in deliveries]
     return sorted(steps, key=lambda step: step.at)
+
+
+def error_text(call: Call) -> Bilingual:
+    """Why a call came to nothing, or a genuine message was not applied; empty where neither is so."""
+    return MISMATCHES.get(call.error, Bilingual(call.error, call.error))
 
 
 def verdict_text(call: Call) -> Bilingual:
@@ -131,8 +136,10 @@ def _detail(name: str, value: str | int, lang: str) -> str:
 def _call(call: Call, lang: str) -> Step:
     title = NOTIFICATION if call.direction is Direction.IN else CALLS.get(call.call, Bilingual(call.call, call.call))
     went_well = call.verdict in (VERIFIED, UNSIGNED) and not call.error and call.status < 300
-    answer = f"HTTP {call.status}" if call.status else (call.error or "–")
-    more = f"{answer} · {call.duration_ms} ms · {verdict_text(call).to(lang)}"
+    error = error_text(call).to(lang)
+    answer = f"HTTP {call.status}" if call.status else "" if error else "–"
+    parts = (answer, f"{call.duration_ms} ms", verdict_text(call).to(lang), error)
+    more = " · ".join(part for part in parts if part)
     return Step(call.at, title.to(lang), more, "" if went_well else "bad", call=call)
 
 

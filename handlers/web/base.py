@@ -53,7 +53,7 @@ NOWHERE = " 'none'"
 HTTP_TEXTS = {
     400: Bilingual("请求不正确", "The request is not valid"),
     403: Bilingual("没有权限；请刷新页面后重试", "This is not allowed; reload the page and try again"),
-    404: Bilingual("没有这个地址", "There is nothing at this address"),
+    404: Bilingual("页面不存在", "This page does not exist"),
     405: Bilingual("这个地址不支持该方法", "This address does not take this method"),
 }
 NOT_INDEXED = Bilingual(

@@ -30,6 +30,9 @@ class AuditEntries:
         following = write_cursor(position(shown[-1], "at")) if len(found) > limit else ""
         return Page(tuple(self._store.values(shown)), following)
 
+    async def has(self, entry_id: str) -> bool:
+        return await self._documents.get(entry_id) is not None
+
 
 def _write(entry: AuditEntry) -> Document:
     return {
@@ -41,6 +44,7 @@ def _write(entry: AuditEntry) -> Document:
         "subject": entry.subject,
         "before": entry.before,
         "after": entry.after,
+        "wanted": entry.wanted,
         "keys": list(entry.keys),
     }
 
@@ -56,6 +60,7 @@ def _read(document: Document) -> AuditEntry:
         subject=document["subject"],
         before=document["before"],
         after=document["after"],
+        wanted=Act(wanted).value if (wanted := document.get("wanted")) else "",
     )
 
 
@@ -64,7 +69,7 @@ ENTRY = Codec(
     write=_write,
     read=_read,
     fields=frozenset(
-        {"at", "name", "role", "address", "act", "subject", "before", "after", "keys"}
+        {"at", "name", "role", "address", "act", "subject", "before", "after", "wanted", "keys"}
     ),
     parts={},
 )  # fmt: skip

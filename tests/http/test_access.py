@@ -177,8 +177,8 @@ async def test_a_token_that_another_site_has_planted_is_of_no_use(shop: Shop, si
 
 async def test_an_error_speaks_the_readers_language_chinese_first(shop: Shop) -> None:
     chinese = (await shop.get("/nothing")).json()["message"]
-    assert chinese == "没有这个地址"
-    for header, message in [("en", "There is nothing at this address"), ("en-GB,en;q=0.9,zh;q=0.8", "There is nothing at this address"),
+    assert chinese == "页面不存在"
+    for header, message in [("en", "This page does not exist"), ("en-GB,en;q=0.9,zh;q=0.8", "This page does not exist"),
                             ("zh-CN,zh;q=0.9,en;q=0.8", chinese), ("fr", chinese), ("*", chinese), ("é,,;q=x", chinese)]:  # fmt: skip
         assert (await shop.get("/nothing", **{"Accept-Language": header})).json()["message"] == message
 

@@ -110,7 +110,8 @@ class ConsoleBrowser:
         answer = await self.get(f"/console/audit.csv?subject={quote(subject, safe='')}")
         [_, *rows] = csv.reader(io.StringIO(answer.body.decode("utf-8-sig")))
         codes = {text.zh: act for act, text in ACTS.items()}
-        return [{**dict(zip(COLUMNS, row, strict=True)), "act": codes[row[COLUMNS.index("act")]]} for row in rows]
+        act = COLUMNS.index("act")
+        return [{**dict(zip(COLUMNS, row, strict=True)), "act": codes[row[act].partition("：")[0]]} for row in rows]
 
     def cookies(self) -> dict[str, str]:
         return {str(cookie.key): str(cookie.value) for cookie in self.http.cookie_jar}

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import combinations
+from itertools import product
 
 MOST_OF_TEXT = 2000
-"""Characters that an entry keeps of the value before and of the value after the act."""
+"""Characters that are kept of what was there before and after."""
+MOST_OF_SUBJECT = 300
+"""Characters that are kept of what was acted upon: longer than any number or address of a page."""
 
 
 class Act(StrEnum):
@@ -56,7 +58,8 @@ class Act(StrEnum):
 class AuditEntry:
     """``name`` did ``act`` to ``subject`` (an order, a person, a key; empty for none) from ``address``.
 
-    ``before`` and ``after`` are short texts for people, without secrets.
+    ``before`` and ``after`` are short texts for people, without secrets. An entry with the act BEGIN is written before
+    anything is done; ``wanted`` is what is to be done, and how that ended is the entry with the id ``end_id``.
     """
 
     id: str
@@ -68,13 +71,20 @@ class AuditEntry:
     subject: str = ""
     before: str = ""
     after: str = ""
+    wanted: str = ""
+
+    @property
+    def end_id(self) -> str:
+        return f"{self.id}-end"
 
     @property
     def keys(self) -> Sequence[str]:
-        """The search keys of the entry: one for each combination of person, act and subject."""
-        parts = [f"name={self.name}", f"act={self.act}", f"subject={self.subject}"]
-        present = [part for part in parts if not part.endswith("=")]
-        return [join(chosen) for size in range(1, len(present) + 1) for chosen in combinations(present, size)]
+        """The search keys of the entry: one for each combination of person, act (the begun act, too) and subject."""
+        acts = [f"act={act}" for act in (self.act, self.wanted) if act]
+        subjects = [f"subject={self.subject}"] if self.subject else []
+        parts = [["", f"name={self.name}"], ["", *acts], ["", *subjects]]
+        chosen = [join([part for part in each if part]) for each in product(*parts)]
+        return [key for key in chosen if key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,12 @@ class Refunds:
             if error.public_code != REFUND_NOT_EXIST:
                 raise
             raise NotFound(
-                Bilingual("微信支付没有这笔退款", "WeChat Pay has no such refund"), code=REFUND_NOT_EXIST
+                Bilingual(
+                    "微信支付查询不到这笔退款，无法补录；请在商户平台核对，确认后标记为已人工核实",
+                    "WeChat Pay has no such refund, so it cannot be recorded; look it up in the merchant console, and "
+                    "mark the difference as checked once you know",
+                ),
+                code=REFUND_NOT_EXIST,
             ) from None
         transitions.must_be_about(draft, fact.value)
         await self._reserve_number(order, draft.out_refund_no)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from wechat.domain.audit import MOST_OF_TEXT, Act, AuditEntry, AuditFilter
+from wechat.domain.audit import MOST_OF_SUBJECT, MOST_OF_TEXT, Act, AuditEntry, AuditFilter
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.ports import AuditStore, Page, Runtime
 from wechat.support.rate_limit import RateLimit
@@ -13,6 +15,8 @@ ID_BYTES, WRITE_BYTES = 12, 6
 REFUSALS, REFUSALS_PER_S = 100, 1 / 60
 """Limits for the refused acts of one person that are recorded, at once and a second."""
 MOST_CALLERS = 1000
+BEGUN_AT_ONCE, MOST_PAGES = 100, 20
+"""Entries that are read at once, and how often for one page, to find those acts whose outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +37,24 @@ class AuditLog:
         self._refusals = RateLimit(runtime.clock, REFUSALS, REFUSALS_PER_S, MOST_CALLERS)
 
     async def write(self, actor: Actor, act: Act, subject: str = "", before: str = "", after: str = "") -> None:
-        """Add an entry. ``before`` and ``after`` must hold no secrets; they are cut. Raises StoreUnavailable."""
-        entry = AuditEntry(
-            id=self._runtime.random.token(ID_BYTES),
-            at=self._runtime.clock.now(),
-            name=actor.name,
-            role=actor.role,
-            address=actor.address,
-            act=act,
-            subject=subject,
-            before=before[:MOST_OF_TEXT],
-            after=after[:MOST_OF_TEXT],
-        )
-        if not await self._store.insert(entry, self._runtime.random.token(WRITE_BYTES)):
-            raise StoreUnavailable
+        """Add an entry. ``before`` and ``after`` hold no secrets. Raises StoreUnavailable."""
+        await self._insert(self._new_entry(actor, act, subject, before, after))
+
+    async def begin(self, actor: Actor, act: Act, subject: str, before: str, after: str) -> AuditEntry:
+        """Add, before anything is done, that ``actor`` wants ``act`` done; ``after`` is what exactly. ``end`` adds how
+        it ended: where the process dies in between, the outcome is unknown and this entry says so.
+
+        Raises StoreUnavailable; nothing may be done then.
+        """
+        entry = replace(self._new_entry(actor, Act.BEGIN, subject, before, after), wanted=act.value)
+        await self._insert(entry)
+        return entry
+
+    async def end(self, begun: AuditEntry, after: str) -> None:
+        """Add how an act ended. Raises StoreUnavailable."""
+        actor = Actor(begun.name, begun.role, begun.address)
+        entry = self._new_entry(actor, Act(begun.wanted), begun.subject, begun.before, after)
+        await self._insert(replace(entry, id=begun.end_id))
 
     async def write_refusal(self, actor: Actor, act: Act, subject: str = "") -> None:
         """Add an entry for a refused act, unless there were too many. Raises StoreUnavailable."""
@@ -56,3 +64,39 @@ class AuditLog:
     async def find(self, wanted: AuditFilter, *, limit: int, cursor: str = "") -> Page[AuditEntry]:
         """Return matching entries, newest first. Raises BadRequest for an invalid cursor."""
         return await self._store.find(wanted, limit=limit, cursor=cursor)
+
+    async def find_unfinished(self, wanted: AuditFilter, *, cursor: str = "") -> Page[AuditEntry]:
+        """Acts that were begun and whose outcome is unknown, newest first; a page may be short or empty and still have
+        a next one. Raises BadRequest for a broken cursor."""
+        found: list[AuditEntry] = []
+        for _ in range(MOST_PAGES):
+            page = await self._store.find(replace(wanted, act=Act.BEGIN), limit=BEGUN_AT_ONCE, cursor=cursor)
+            ended = await self.find_ended(page.items)
+            found += [each for each in page.items if each.wanted and each.id not in ended]
+            cursor = page.next_cursor
+            if found or not cursor:
+                break
+        return Page(tuple(found), cursor)
+
+    async def find_ended(self, entries: Sequence[AuditEntry]) -> frozenset[str]:
+        """The ids of those of ``entries`` that begin an act of which is written down how it ended."""
+        begun = [each for each in entries if each.wanted]
+        has = await asyncio.gather(*[self._store.has(each.end_id) for each in begun])
+        return frozenset([each.id for each, ended in zip(begun, has, strict=True) if ended])
+
+    def _new_entry(self, actor: Actor, act: Act, subject: str, before: str, after: str) -> AuditEntry:
+        return AuditEntry(
+            id=self._runtime.random.token(ID_BYTES),
+            at=self._runtime.clock.now(),
+            name=actor.name,
+            role=actor.role,
+            address=actor.address,
+            act=act,
+            subject=subject[:MOST_OF_SUBJECT],
+            before=before[:MOST_OF_TEXT],
+            after=after[:MOST_OF_TEXT],
+        )
+
+    async def _insert(self, entry: AuditEntry) -> None:
+        if not await self._store.insert(entry, self._runtime.random.token(WRITE_BYTES)):
+            raise StoreUnavailable

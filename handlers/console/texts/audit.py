@@ -55,6 +55,15 @@ TEXTS: Mapping[str, Bilingual] = {
     "subject": Bilingual("对象", "Subject"),
     "before": Bilingual("之前", "Before"),
     "after": Bilingual("之后", "After"),
+    "unfinished": Bilingual("结果未知的操作", "Acts with an unknown outcome"),
+    "unknown": Bilingual("结果未知", "Outcome unknown"),
+    "unknown_hint": Bilingual(
+        "“结果未知”：操作已经开始，但没有写下结果，可能是服务中途停止，或微信支付没有应答。请打开对象的页面核实；"
+        "以同一单号重做不会重复退款。",
+        "“Outcome unknown”: the act was begun, and how it ended was not written down: the service may have stopped, or "
+        "WeChat Pay did not answer. Check the page of the subject; doing it again under the same number refunds "
+        "nothing twice.",
+    ),
     "any": Bilingual("全部", "All"),
     "from": Bilingual("从", "From"),
     "until": Bilingual("到", "Until"),

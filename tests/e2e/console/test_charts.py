@@ -30,6 +30,19 @@ COUNT_PIXELS = """(canvas, name) => {
   return count;
 }"""
 
+READ_AGAIN = """async () => {
+  const place = document.querySelector("[data-chart]");
+  place.replaceWith(place.cloneNode(true));
+  document.dispatchEvent(new CustomEvent("live:replaced"));
+  const seen = new Set();
+  for (let frame = 0; frame < 6; frame += 1) {
+    await new Promise(requestAnimationFrame);
+    if (frame > 1) seen.add(document.querySelector("[data-chart] p").textContent);
+  }
+  return [...seen];
+}"""
+"""What live.js does with the part of the page that has the charts; the heading of the hours from then on."""
+
 
 @pytest.fixture(scope="module")
 async def cookie(services: Mapping[str, ServiceProcess], simulator: SimulatorProcess) -> dict[str, str]:
@@ -105,6 +118,18 @@ async def test_the_hours_are_those_of_the_day_under_the_pointer(page: Page) -> N
     await expect(heading).to_have_text(f"{days[0]} 按小时")
     await expect(chart(page, 0).locator(".u-value")).to_have_text([days[0], "¥0.00", "¥0.00"])
     assert await count_pixels(chart(page, 1), "--green-ink") == 0
+
+
+async def test_the_day_under_the_pointer_stays_when_the_figures_are_read_again(page: Page) -> None:
+    days = (await data(page))["days"]
+    await point_at(chart(page, 0), 0.6 / 7.2)
+    heading = page.locator("[data-chart] p")
+    await expect(heading).to_have_text(f"{days[0]} 按小时")
+    seen = await page.evaluate(READ_AGAIN)
+    assert seen == [f"{days[0]} 按小时"]
+    await page.mouse.move(1, 1)
+    await expect(heading).to_have_text(f"{days[-1]} 按小时")
+    assert await page.evaluate(READ_AGAIN) == [f"{days[-1]} 按小时"]
 
 
 async def test_each_span_draws_its_days(page: Page) -> None:

@@ -114,7 +114,8 @@ async def test_a_query_by_hand_finds_a_payment_that_was_not_notified(
     page = await staff[Role.SUPPORT].page(f"/console/orders/{number}")
     assert "已支付" in page and await shop.state(number) == "SUCCESS"
     assert changes(await staff[Role.ADMIN].audit_log(number)) == [
-        ("support", "query_order", "NOTPAY ¥18.00", "SUCCESS ¥18.00")
+        ("support", "query_order", "未支付（NOTPAY） ¥18.00", "已支付（SUCCESS） ¥18.00"),
+        ("support", "begin", "未支付（NOTPAY） ¥18.00", ""),
     ]
 
 
@@ -125,7 +126,7 @@ async def test_an_unpaid_order_is_closed_by_whoever_may(shop: Shop, staff: Mappi
     assert (await staff[Role.FINANCE].post(f"/console/orders/{number}/close")).status == 302
     assert await shop.state(number) == "CLOSED"
     log = [row for row in await staff[Role.ADMIN].audit_log(number) if row["act"] == "close_order"]
-    assert changes(log) == [("finance", "close_order", "NOTPAY ¥18.00", "CLOSED ¥18.00")]
+    assert changes(log) == [("finance", "close_order", "未支付（NOTPAY） ¥18.00", "已关闭（CLOSED） ¥18.00")]
 
 
 async def test_a_refund_takes_a_reason_and_the_password_and_is_one_however_often_it_is_sent(
@@ -151,11 +152,15 @@ async def test_a_refund_takes_a_reason_and_the_password_and_is_one_however_often
     ]
     noted = await admin.audit_log(number)
     assert [row["act"] for row in noted] == ["refund", "begin"] * 2
-    assert noted[-1]["after"] == f"refund: {form['number']} ¥5.00: 缺货"
+    assert noted[-1]["after"] == f"{form['number']} ¥5.00：缺货"
     first = noted[-2]
-    assert (first["name"], first["act"], first["before"]) == (name, "refund", "SUCCESS ¥18.00")
+    assert (first["name"], first["act"], first["before"]) == (name, "refund", "已支付（SUCCESS） ¥18.00")
     told = first["after"]
-    assert re.search(rf"REFUND ¥18.00, refunded ¥[05].00, reserved ¥5.00; {form['number']} \w+ ¥5.00: 缺货", told), told
+    paid, refund = (
+        "已支付（有退款）（REFUND） ¥18.00，已退款 ¥[05].00，占用 ¥5.00",
+        rf"{form['number']} \w+（[A-Z]+） ¥5.00",
+    )
+    assert re.fullmatch(f"{paid}；{refund}：缺货", told), told
 
 
 async def test_more_than_is_left_is_refused_beside_the_form(
@@ -170,8 +175,11 @@ async def test_more_than_is_left_is_refused_beside_the_form(
     response = await visitor.post(target, form)
     assert response.status == 409 and "amount-error" in response.body.decode()
     assert (await shop.stored(number))["refund_reserved"] == 0
-    begun = (name, "begin", "SUCCESS ¥18.00", f"refund: {form['number']} ¥18.01: x")
-    assert changes(await admin.audit_log(number)) == [begun]
+    before = "已支付（SUCCESS） ¥18.00"
+    assert changes(await admin.audit_log(number)) == [
+        (name, "refund", before, "未执行（refused）：NOT_REFUNDABLE"),
+        (name, "begin", before, f"{form['number']} ¥18.01：x"),
+    ]
 
 
 async def test_a_refund_that_waits_for_its_minute_is_cancelled_on_the_page_of_its_order(
@@ -276,9 +284,16 @@ async def test_above_the_sum_a_second_person_has_the_refund_made_once(
             await Operator(careful.url).add_person("admin", Role.ADMIN)
             await admin.log_in("admin")
             done = [row for row in await admin.audit_log(number) if row["act"] == "refund"]
-        assert [(row["name"], row["before"]) for row in done] == [(other.name, "waiting")]
+        refused = "未执行（refused）：{}".format
+        assert [(row["name"], row["before"]) for row in done] == [
+            (other.name, "已执行（done）"),
+            (other.name, "待复核（waiting）"),
+            (one.name, "待复核（waiting）"),
+        ]
+        assert (done[0]["after"], done[2]["after"]) == (refused("ALREADY_DECIDED"), refused("SAME_PERSON"))
+        number = refund["out_refund_no"]
         assert re.search(
-            rf"done: {refund['out_refund_no']} \w+ ¥10.01; REFUND ¥18.00, .* reserved ¥10.01", done[0]["after"]
+            rf"已执行（done）；{number} \w+（[A-Z]+） ¥10.01；.+（REFUND） ¥18.00，.*占用 ¥10.01", done[1]["after"]
         )
 
 

@@ -124,8 +124,11 @@ async def test_one_is_marked_as_checked_in_the_persons_name(reconciled: dict[Rol
     await operator.add_person("auditor", Role.ADMIN)
     async with ConsoleBrowser(finance.url, "auditor") as auditor:
         await auditor.log_in()
-        [entry] = [row for row in await auditor.audit_log(first) if row["act"] == "repair"]
-    assert (entry["before"], entry["after"]) == ("unknown_number open ¥18.00", "known: unknown_number known ¥18.00")
+        [entry, *_] = [row for row in await auditor.audit_log(first) if row["act"] == "repair"]
+    assert (entry["before"], entry["after"]) == (
+        "系统无此订单（unknown_number） 待处理（open） ¥18.00",
+        "标记为已人工核实（known）；系统无此订单（unknown_number） 已人工核实（known） ¥18.00",
+    )
 
 
 async def test_the_files_of_a_day_and_of_a_month(reconciled: dict[Role, ConsoleBrowser]) -> None:
