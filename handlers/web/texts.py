@@ -16,6 +16,10 @@ TEXTS: Mapping[str, Bilingual] = {
     "ribbon": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "no_script": Bilingual("付款需要启用 JavaScript。", "Paying needs JavaScript."),
     "back_to_shop": Bilingual("返回店铺", "Back to the shop"),
+    "back_to_console": Bilingual("返回管理后台", "Back to the console"),
+    "todo_missing_console": Bilingual(
+        "请检查网址，或从管理后台重新进入。", "Check the address, or start again from the console."
+    ),
     "landing": Bilingual("演示已就绪", "The demo is ready"),
     "landing_hint": Bilingual("从哪里开始？", "Where would you like to begin?"),
     "door_buyer": Bilingual("我是买家", "I am a buyer"),

@@ -117,3 +117,10 @@ async def test_words_are_found_and_lead_to_their_heading(staff: Mapping[Role, Co
 async def test_there_is_no_page_of_what_is_no_document(admin: ConsoleBrowser) -> None:
     assert (await admin.get("/console/docs/nothing-here")).status == 404
     assert (await admin.get("/console/docs/..%2f..%2fsettings")).status == 404
+
+
+async def test_an_address_of_the_console_that_does_not_exist_leads_back_to_the_console(admin: ConsoleBrowser) -> None:
+    response = await admin.get("/console/nothing-here", Accept="text/html")
+    page = response.body.decode()
+    assert (response.status, "页面不存在" in page, 'href="/console"' in page) == (404, True, True)
+    assert 'href="/shop"' in (await admin.get("/nothing-here", Accept="text/html")).body.decode()
