@@ -20,7 +20,7 @@ from tests.e2e.first_run import DESK, PHONE, FirstRun, Visitor
 from tests.e2e.pictures import put_side_by_side
 from tests.support.demo import demo
 
-MOST_BYTES = 400_000
+MOST_BYTES = 200_000
 PICTURES = ("console-orders", "console-order", "console-signed", "console-reconciliation")
 OF_THE_PICTURES = Visitor("zh-CN", "light", DESK)
 VISITORS = (OF_THE_PICTURES, Visitor("en-US", "light", PHONE), Visitor("zh-CN", "dark", DESK))
@@ -58,7 +58,7 @@ async def test_the_first_five_minutes(
         run.passes_by(340)
         assert "\n".join(run.complaints) == ""
     if visitor == OF_THE_PICTURES:
-        await put_side_by_side(browser, kept, PICTURES, "console", 670)
+        await put_side_by_side(browser, kept, PICTURES, "console", 520, 1100)
         for name in (*PICTURES, "console"):
             assert 10_000 < (kept / f"{name}.png").stat().st_size < MOST_BYTES, name
 
