@@ -1,5 +1,4 @@
-"""Bills with lines that no order of ours explains, reversals at a till and orders of other systems, and with lines that
-make no sense."""
+"""Bills with lines that match none of our orders (reversals at a till, orders of other systems) and with malformed lines."""
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ class Day:
         self._records = BookRecords(MCHID, self._storage.days, self._storage.differences, self._runtime)
 
     async def reconcile(self, *lines: Line, foreign: Sequence[str] = ()) -> tuple[Reconciliation, list[Difference]]:
-        """The result with ``lines`` on the bill, too, and what differs."""
+        """Reconcile the day with ``lines`` added to the bill; return the result and the differences."""
         await self.shop.store(self._storage)
         self.gateway.lines = [*self.shop.lines, *lines]
         reconciler = Reconciler(self._bills, self._storage.book_entries, self._records, self._runtime, foreign)
@@ -55,7 +54,7 @@ def till_payment(number: str = "TILL-000001", total: int = 500) -> Line:
 
 
 def taken_back(payment: Line) -> Line:
-    """The line of a reversal, as WeChat writes it: the payment's numbers, and what went back."""
+    """The line of a reversal in WeChat's format: the payment's numbers and the amount returned."""
     return replace(payment, trade_state="REVOKED", total=0, refund=payment.total, at=payment.at + MINUTE)
 
 
@@ -71,7 +70,7 @@ async def test_a7_a_till_payment_that_was_taken_back_nets_to_zero(day: Day, orde
     result, differences = await day.reconcile(*lines)
     assert (differences, day.telemetry.raised) == ([], [])
     assert result.billed.received - result.billed.refunded == result.recorded.received - result.recorded.refunded
-    wallet = double_entry(result.billed).balance(Account.WALLET) + result.billed.fee  # ours knows of no fees
+    wallet = double_entry(result.billed).balance(Account.WALLET) + result.billed.fee  # our records have no fees
     assert wallet == double_entry(result.recorded).balance(Account.WALLET)
 
 
@@ -127,7 +126,7 @@ def test_a7_a_pattern_that_is_none_is_refused() -> None:
         BooksSettings.model_validate({"foreign_numbers": ["TILL-("]})
 
 
-# -- lines that make no sense -----------------------------------------------------------------------------------------
+# -- malformed lines --------------------------------------------------------------------------------------------------
 
 
 def spoil(number: str, old: bytes, new: bytes) -> Callable[[bytes], bytes]:
@@ -153,7 +152,7 @@ SPOILT: dict[str, tuple[bytes, bytes]] = {
 
 @pytest.mark.parametrize("name", SPOILT)
 async def test_b10_one_bad_line_is_told_by_its_number_and_the_rest_of_the_day_is_read(day: Day, name: str) -> None:
-    """Whose line it is is not known, so that payment is a difference and nothing of it is assumed."""
+    """An unread line names no order, so its payment is reported as missing on the bill and is not counted as billed."""
     hurt = day.shop.payments[3]
     day.gateway.edit = spoil(hurt.out_trade_no, *SPOILT[name])
     result, differences = await day.reconcile()

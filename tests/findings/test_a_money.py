@@ -42,7 +42,7 @@ async def test_a4_a_refund_for_want_of_balance_is_taken_under_its_number_once_th
 
 
 async def test_a4_the_same_request_after_the_top_up_is_sent_within_its_turn(shop: Shop) -> None:
-    """After days of waiting the next try would be six hours away."""
+    """Without the repeated request, after days of waiting, the next try would be six hours away."""
     shop.refund_gateway.judge = lambda refund: refused("NOT_ENOUGH")
     await shop.ask(out_refund_no="refund-1")
     await shop.work(3 * 24 * 60)
@@ -99,7 +99,7 @@ async def test_a5_a_request_names_it_and_settings_are_the_default(shop: Shop) ->
 
 
 async def test_a5_a_refund_that_lacked_balance_is_sent_again_from_the_other_account(shop: Shop) -> None:
-    """As the advice says: under the same number, from the available balance."""
+    """Follow the advice in the error: send under the same number, from the available balance."""
     asked: list[Funds | None] = []
 
     def judge(refund: Refund) -> GatewayRefused | None:
@@ -158,7 +158,7 @@ async def test_a_baskets_claim_lives_as_long_as_its_order() -> None:
     clock.advance(6 * 86400)
     assert await basket() == first
     clock.advance(2 * 86400)
-    second = await basket()  # the first one's time is over, and its key is passed on
+    second = await basket()  # the first order has timed out, so its key serves a new order
     assert second != first
     clock.advance(6 * 86400)
     assert await basket() == second

@@ -60,7 +60,7 @@ WRONG_KEY = "wrongAPIv3key0123456789abcdefghi"
 
 @dataclass
 class Installation:
-    """One service with stores of its own; ``restart`` starts it again with other settings."""
+    """A service with its own stores; ``restart`` stops the service and starts it with other settings."""
 
     directory: Path
     simulator: SimulatorProcess
@@ -186,7 +186,7 @@ async def test_c1_what_cannot_be_read_leaves_a_trace_too(
 async def test_c1_with_a_wrong_apiv3_key_why_names_it_and_a_replay_settles_the_payment(
     shop: Shop, installation: Installation
 ) -> None:
-    """The whole way of an operator: the payment is not booked, ``why`` names the key, it is corrected, replay."""
+    """An operator's steps: the payment is not booked, ``why`` names the key, the key is corrected, replay books the payment."""
     wrong = json.loads(json.dumps(installation.settings))
     wrong["pay"]["v3"]["key"] = WRONG_KEY
     installation.restart(wrong)
@@ -256,7 +256,7 @@ def test_c4_every_field_of_every_log_call_is_on_the_allow_list() -> None:
 
 
 def test_c4_the_fields_that_were_lost_are_found_in_the_calls() -> None:
-    """So that the check above cannot pass by finding nothing."""
+    """Check that ``logged_fields`` finds known fields, so the test above cannot pass on an empty list."""
     found = {name for _, names in logged_fields() for name in names}
     assert {"out_refund_no", "worker", "reason", "suppressed"} <= found
 

@@ -21,7 +21,7 @@ BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
 
 
 async def act(shop: Shop, path: str, body: Any = None) -> dict[str, Any]:
-    """What the merchant's system is answered."""
+    """POST ``body`` to ``path`` as the merchant's system; return the JSON response. Fail unless it is 200, 201 or 202."""
     told = await shop.ask("POST", path, json.dumps(body or {}), MERCHANT)
     assert told.status in (200, 201, 202), told.body
     document: dict[str, Any] = told.json()

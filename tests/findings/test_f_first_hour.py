@@ -87,7 +87,7 @@ def going_live(language: str) -> str:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_f8_the_guide_makes_each_user_and_folder_that_the_files_of_deploy_name(language: str) -> None:
-    """Whoever follows it needs nothing that it does not make."""
+    """The guide creates every user and folder that a reader of it needs."""
     guide = going_live(language)
     supervisor = (ROOT / "deploy" / "supervisor.conf").read_text(encoding="utf-8")
     settings = yaml.safe_load((ROOT / "deploy" / "settings.production.yml").read_text(encoding="utf-8"))
@@ -119,7 +119,7 @@ def test_f8_database_start_on_boot_and_backup_are_told(language: str, needed: st
 
 
 def test_f8_every_restart_that_is_told_takes_the_processes_one_by_one() -> None:
-    """``restart fenpay:*`` stops all at once; where it is written at all, it is written as what not to do."""
+    """``restart fenpay:*`` stops all processes at once; only three files may contain it, as a warning."""
     files = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "deploy").iterdir()]
     told = {file.name for file in files if file.is_file() and "restart fenpay:*" in file.read_text(encoding="utf-8")}
     assert told <= {"supervisor.conf", "restart.sh", "CHANGELOG.md"}

@@ -55,7 +55,7 @@ SCALE = int(os.environ.get("SCALE", "1"))
 MOST_HEAD = 8_000
 """Bytes of a request line with its headers, above which the server closes the connection without an answer."""
 BY_THEMSELVES = ("notify", "query", "worker")
-"""Sources of changes that no request of a test's makes."""
+"""Sources of changes that no request of a test makes."""
 
 
 @pytest.mark.alone
@@ -167,8 +167,11 @@ async def test_g10_half_of_a_character_is_refused_wherever_it_stands(
 
 
 def stored_facts(client: MongoClient[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What is stored, by collection and id. The lines that workers and notifications have added to an order stand apart:
-    an order that another test has left may be paid or closed by them at any moment."""
+    """The stored documents, by collection and id; an order's value is its ``facts_of``.
+
+    Timeline lines of workers and notifications are counted separately: they may pay or close an order that another
+    test has left at any moment.
+    """
     database = client[DATABASE]
     kept = [name for name in COLLECTIONS if name not in (ORDERS, *BY_THEMSELVES_STORED)]
     ids = {name: {str(found["_id"]): None for found in database[name].find({}, {"_id": 1})} for name in kept}
@@ -177,14 +180,17 @@ def stored_facts(client: MongoClient[dict[str, Any]]) -> dict[str, dict[str, Any
 
 
 def facts_of(order: dict[str, Any]) -> tuple[int, tuple[object, ...], object]:
-    """How many lines others have added, what requests have made of the order, and how it stands."""
+    """The number of timeline lines of workers and notifications; the total, refunds and other lines; the state."""
     lines = [(line["at"], line["what"]) for line in order["timeline"] if line["source"] not in BY_THEMSELVES]
     refunds = [(refund["out_refund_no"], refund["refund"]) for refund in order.get("refunds", ())]
     return len(order["timeline"]) - len(lines), (order["total"], refunds, lines), order["trade_state"]
 
 
 def differ(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[object]:
-    """What a request has changed. The state of an order may differ where others have added a line to it."""
+    """The changes that a request has made.
+
+    The state of an order may differ where workers or notifications have added a line to the order.
+    """
     changed: list[object] = [name for name in before if before[name].keys() != after[name].keys()]
     for key, (others, own, state) in before[ORDERS].items():
         others_then, own_then, state_then = after[ORDERS].get(key, (others, own, state))
@@ -223,7 +229,7 @@ async def test_g3_a_thousand_waiters_in_four_processes_are_one_call_and_find_red
 
 
 async def test_g3_a_full_pool_is_not_an_absent_redis(redis: EmbeddedRedis) -> None:
-    """What one process remembers in a crowd, another one finds."""
+    """500 values that one process stores at the same time are all read by another process."""
     one, two = (TokenCache(redis.url, ManualClock(), "g3-pool:") for _ in range(2))
     names = [f"name-{number}" for number in range(500)]
     assert all(await asyncio.gather(*(one.remember(name, name, 60) for name in names)))
@@ -403,7 +409,7 @@ async def test_g6_a_flood_of_forged_messages_is_a_few_lines_and_delays_no_genuin
 
 @pytest.mark.alone
 async def test_a9_g2_lost_notifications_are_queried_several_at_a_time(open_site: OpenSite) -> None:
-    """One at a time, 120 queries of 0.3 s would take 36 s; a date that another process left is seen within 15 s."""
+    """Queried singly, 120 queries of 0.3 s would take 36 s; a worker sees a date set by another process within 15 s."""
     site = open_site(log={"level": "info"})
     async with Shop(site.service.url, site.simulator) as shop:
         numbers = await asyncio.gather(*(shop.scanned() for _ in range(120)))

@@ -28,7 +28,10 @@ DECIDES_V2 = ("result_code", "mch_id", "appid", "out_trade_no", "transaction_id"
 
 
 async def outcome(world: World, api: str, changed: dict[str, Any]) -> str:
-    """What becomes of a payment's notification: paid, or the class of the refusal. Anything else is a defect."""
+    """Send a payment notification with ``changed`` fields. Return the order's state, or "mismatch" or "refused".
+
+    Any other exception is a defect and is raised.
+    """
     platform = world.platform
     plain = platform.v3_transaction(world.wanted) if api == "v3" else platform.v2_fields(world.wanted)
     fields = {name: value for name, value in (plain | changed).items() if value is not ABSENT}
@@ -92,7 +95,8 @@ async def test_h1_what_decides_is_never_assumed_of_a_v2_payment(world: World, na
 
 
 def expect_outcome(value: object, of_another: str) -> str:
-    """What becomes of a payment by a field that may be missing: another text is ``of_another``, another type refused."""
+    """The expected outcome for an optional field: SUCCESS if absent, empty or null, ``of_another`` for another text,
+    "refused" for another type."""
     if value in (ABSENT, "", None):
         return "SUCCESS"
     return of_another if isinstance(value, str) else "refused"

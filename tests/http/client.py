@@ -21,7 +21,7 @@ MERCHANT = {"Authorization": f"Bearer {API_KEY}"}
 
 
 class Response(NamedTuple):
-    """What was answered."""
+    """An HTTP response, its body read."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -40,7 +40,7 @@ class Response(NamedTuple):
 
 
 class Shop:
-    """One browser's cookies, and the API key beside it."""
+    """A browser with its cookies, and the merchant's system with its API key."""
 
     def __init__(self, url: str, simulator: SimulatorProcess) -> None:
         self.url = url
@@ -49,7 +49,7 @@ class Shop:
         self._session: aiohttp.ClientSession | None = None
         self.xsrf = secrets.token_hex(16)
         self.address = f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.{secrets.randbelow(256)}"
-        """Where a proxy says that its log-ins come from; hundreds of browsers at one address would meet its limit."""
+        """The client address in X-Real-IP for log-ins; hundreds of browsers at one address would reach its limit."""
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(keepalive_timeout=5)  # the service ends idle connections after 10 s
@@ -73,7 +73,7 @@ class Shop:
         data: bytes | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """One request to ``target`` (a path of the service or a whole address); redirects are not followed."""
+        """Send a request to ``target`` (a path of the service or a whole address) without following redirects."""
         address = URL(self.url + target if target.startswith("/") else target, encoded=True)
         async with self.session.request(method, address, data=data, headers=headers, allow_redirects=False) as answer:
             return Response(answer.status, answer.headers, await answer.read())
@@ -82,7 +82,7 @@ class Shop:
         return await self.ask("GET", target, headers=headers)
 
     async def post(self, target: str, body: Any = None, **headers: str) -> Response:
-        """As the pages' scripts post: JSON and the XSRF token."""
+        """POST JSON with the XSRF token, as the pages' scripts do. A ``body`` of bytes is sent unchanged."""
         data = body if isinstance(body, bytes) else json.dumps(body if body is not None else {})
         return await self.ask(
             "POST", target, data, {"X-Xsrftoken": self.xsrf, "Content-Type": "application/json"} | headers
@@ -94,7 +94,7 @@ class Shop:
         return await self.ask("POST", "/api/orders", data, MERCHANT | headers)
 
     def sale(self, **changed: Any) -> dict[str, Any]:
-        """A valid body for POST /api/orders; None takes a field away."""
+        """A valid body for POST /api/orders with ``changed`` fields; None removes a field."""
         body = {"description": "咖啡", "total": 1800, "openid": self.users[0]["openid"], "trade_type": "JSAPI"}
         return {name: value for name, value in (body | changed).items() if value is not None}
 
@@ -106,7 +106,7 @@ class Shop:
         return order
 
     async def scanned(self, scenario: str = "lost_notification", **changed: Any) -> str:
-        """The number of an order that somebody has paid in WeChat."""
+        """Place a NATIVE order and pay it at the simulator with ``scenario``; return its number."""
         order = await self.sold(trade_type="NATIVE", openid=None, **changed)
         response = self.simulator.control("POST", "scan", {"code_url": order["code_url"], "scenario": scenario})
         assert response["err_msg"] == "scan:ok"
@@ -126,7 +126,7 @@ class Shop:
         return await self.ask("POST", target or "/notify", message.body, message.headers | headers)
 
     async def log_in(self, user: int = 0, next_page: str = "/") -> Response:
-        """The whole OAuth journey as the picked user; the last answer."""
+        """Log in through OAuth as ``user``, by index; return the last response."""
         self.cookie("wxsim_user", self.users[user]["id"])
         out = await self.get(f"/oauth/authorize?next={next_page}", **{"X-Real-IP": self.address})
         assert out.status == 302, out.body

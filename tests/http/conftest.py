@@ -81,7 +81,7 @@ async def shop(service: ServiceProcess, simulator: SimulatorProcess) -> AsyncIte
 
 @pytest.fixture(autouse=True)
 def no_defect_in_the_log(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whatever a test sends, no process may crash over it: a traceback in a log fails the test that caused it."""
+    """Fail a test that uses ``pair`` if a process has logged a traceback: no request may crash a process."""
     yield
     if "pair" in request.fixturenames:
         pair = request.getfixturevalue("pair")

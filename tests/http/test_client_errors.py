@@ -39,7 +39,7 @@ async def explain(shop: Shop, number: str, lang: str = "zh") -> str:
 
 
 async def sign(shop: Shop, url: str) -> dict[str, Any]:
-    """What the page hands to wx.config, and reports when WeChat refuses it."""
+    """The parameters that the page passes to wx.config, and reports when WeChat refuses them."""
     told = await shop.post("/jssdk/config", {"url": url})
     return {name: str(told.json()[name]) for name in ("timestamp", "nonceStr", "signature")}
 
@@ -103,12 +103,12 @@ async def test_a_ticket_that_wechat_refuses_is_renewed_once_whoever_asks(
 
 
 def tickets(simulator: SimulatorProcess) -> int:
-    """How often WeChat was asked for a ticket."""
+    """The number of ticket requests that WeChat has served."""
     return int(simulator.control("GET", "stats")["served"].get("/cgi-bin/ticket/getticket", 0))
 
 
 async def test_the_slip_behind_a_refused_pay_sign_is_found_beside_the_request(shop: Shop, number: str) -> None:
-    """One a minute is examined, of all that are reported to a process."""
+    """A process examines one report a minute, so three reports add one slip."""
     pay = (await shop.post(f"/orders/{number}/pay")).json()["pay"]
     del pay["timestamp"]
     for _ in range(3):
@@ -128,7 +128,7 @@ async def test_what_a_page_repeats_does_not_grow_the_order(shop: Shop, number: s
     assert len(await pages(shop, number)) == 1
     for at in range(30):
         await report(shop, number, f"something else {at}")
-    assert len(await pages(shop, number)) == 2  # what is not known is one kind
+    assert len(await pages(shop, number)) == 2  # all unknown codes count as one kind
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,10 @@ from tests.support.stored import everything
 
 
 async def spoken(url: str, data: bytes, wait_s: float = 5) -> bytes:
-    """What is answered to raw bytes until the connection is closed; empty for a silent close."""
+    """Send raw bytes; return the response up to the end of the connection, or b"" if it ends without one.
+
+    Raises TimeoutError after ``wait_s``.
+    """
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -36,7 +39,7 @@ async def spoken(url: str, data: bytes, wait_s: float = 5) -> bytes:
 
 
 def command_lines(pids: list[int]) -> str:
-    """How the processes were started, as anybody on the machine can see."""
+    """The command lines of the processes, which every user of the machine can read."""
     return subprocess.run(
         ["ps", "-o", "command=", "-p", ",".join(map(str, pids))], capture_output=True, text=True, check=True
     ).stdout

@@ -74,7 +74,7 @@ def of_order(sink: Sink, number: str) -> list[Received]:
 
 
 async def forwarded(installation: Installation, laptop: Sink, number: str, *arguments: str, **settings: str) -> Any:
-    """What ``listen`` says of the event of an order that is paid while it runs."""
+    """Run ``listen`` and pay the order ``number`` meanwhile; return the line that ``listen`` prints of the event."""
     with installation.manage.running("listen", "--forward-to", laptop.url, *arguments, **settings) as listen:
         assert listen.stderr
         assert listen.stdout

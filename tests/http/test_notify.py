@@ -28,8 +28,7 @@ def write(platform: Platform, api: str, order: dict[str, Any], **changed: Any) -
 
 
 def stored_sizes(url: str) -> dict[str, int]:
-    """How many documents each collection has, but for the copies of what was refused and of calls, which have a
-    limit."""
+    """The number of documents of each collection, without refused notifications and recorded calls, which are limited."""
     return {name: size for name, size in lasting_sizes(url).items() if name != REFUSED}
 
 
@@ -136,7 +135,7 @@ async def test_money_for_a_closed_order_is_taken_and_told(shop: Shop, platform: 
 
 
 def forgeries(platform: Platform, order: dict[str, Any]) -> list[tuple[str, str, Message]]:
-    """What an attacker who knows everything but the keys can send."""
+    """Forged messages of an attacker who knows everything but the keys: API version, name and message of each."""
     v2, body = platform.v2_fields(order), platform.v3_body(order)
     genuine = platform.v3_signed(body)
     signature = genuine.headers["Wechatpay-Signature"]
@@ -172,7 +171,7 @@ def forgeries(platform: Platform, order: dict[str, Any]) -> list[tuple[str, str,
         ("v3", "not base64", platform.v3_signed(body, Wechatpay_Signature="!!!")),
         ("v3", "not ASCII", platform.v3_signed(body, Wechatpay_Signature="é" * 20)),
         ("v3", "stale", platform.v3_signed(body, skew_s=-301)),
-        ("v3", "ahead", platform.v3_signed(body, skew_s=330)),  # far enough ahead to be so still when it is sent
+        ("v3", "ahead", platform.v3_signed(body, skew_s=330)),  # far enough ahead to be still ahead when it is sent
         ("v3", "old", platform.v3_signed(body, skew_s=-864_000)),
         ("v3", "another nonce", platform.v3_signed(body, Wechatpay_Nonce="x")),
         (

@@ -34,7 +34,7 @@ PLACING = ("/pay/unifiedorder", *(f"/v3/pay/transactions/{kind}" for kind in ("j
 
 
 def placed_at_wechat(simulator: SimulatorProcess) -> int:
-    """How often orders were placed; what workers ask meanwhile does not count."""
+    """The number of requests to place an order that WeChat has served; workers' requests do not count."""
     served = simulator.control("GET", "stats")["served"]
     return sum(int(served.get(path, 0)) for path in PLACING)
 

@@ -21,7 +21,7 @@ from tests.support.simulator import SimulatorProcess
 
 
 class Stream:
-    """One reader."""
+    """A reader of one event stream."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self.answer = answer
@@ -96,7 +96,7 @@ async def test_what_another_process_does_is_told_too(
 ) -> None:
     async with reading(pair[0], "?kind=order") as stream, Shop(pair[1].url, simulator) as other:
         seen = asyncio.create_task(stream.until("order", what="created"))
-        while not seen.done():  # until the other process has heard that somebody listens
+        while not seen.done():  # until the other process knows of the reader
             number = str((await other.sold())["out_trade_no"])
             await asyncio.wait({seen}, timeout=0.2)
         assert (await seen)["total"] == 1800

@@ -38,7 +38,7 @@ async def doomed(
 
 
 async def begun(admin: ConsoleBrowser, number: str) -> list[dict[str, str]]:
-    """What the audit log has on ``number`` once it has anything."""
+    """Wait up to 5 s until the audit log has entries on ``number``; return the entries."""
     for _ in range(100):
         if log := await admin.audit_log(number):
             return log

@@ -14,7 +14,7 @@ from wechat.domain.staff import Role
 
 @pytest.fixture
 async def person(operator: Operator) -> str:
-    """Somebody new, who may read."""
+    """Add a person with the role reader; return the name."""
     name = f"p-{secrets.token_hex(6)}"
     await operator.add_person(name, Role.READER)
     return name
@@ -46,7 +46,7 @@ async def test_the_session_cookie_is_for_the_console_only_and_no_script_reads_it
 async def test_an_id_that_was_put_into_the_browser_beforehand_is_not_the_one_logged_in(
     visitor: ConsoleBrowser, operator: Operator, person: str
 ) -> None:
-    """Neither an invented one nor the one of an earlier login."""
+    """Neither an invented id nor the id of an earlier login."""
     planted = "A" * 43
     visitor.set_cookie("fenpay_staff", planted)
     await visitor.log_in(person)

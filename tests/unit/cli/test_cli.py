@@ -81,7 +81,7 @@ def test_only_an_answer_that_settles_nothing_leaves_the_outcome_unknown(
 
 
 class Interrupted:
-    """A service during whose answer somebody presses Ctrl-C."""
+    """A service whose response is interrupted by Ctrl-C."""
 
     def post(self, *_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -379,7 +379,7 @@ def test_every_command_and_every_exit_code_is_documented(language: str) -> None:
 
 
 def sentences() -> Iterator[tuple[str, ast.expr, ast.expr]]:
-    """Where the command line says something, and its two languages."""
+    """The file and line of each bilingual text in ``cli``, with its Chinese and English expressions."""
     for file in sorted((ROOT / "cli").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if (

@@ -93,7 +93,7 @@ ON_TIME = (message("10:02:12"),)
 
 
 class Row(NamedTuple):
-    """What is known at ``now``, and what is to be said of it."""
+    """The facts known at ``now``, and the expected diagnosis in both languages."""
 
     order: Order
     look: RemoteStatus

@@ -392,7 +392,7 @@ def test_an_order_keeps_so_many_payments_and_no_more() -> None:
     fact = a_fact(order, "4200-one-more")
     assert refused(partial(record_payment, fact=fact, source="notify", now=NOW), order) == "too_many_payments"
     assert len(order.payments) == MAX_PAYMENTS
-    assert pay(order, f"4200-{MAX_PAYMENTS - 1}") is order  # a repetition of the last one is none more
+    assert pay(order, f"4200-{MAX_PAYMENTS - 1}") is order  # repeating the last payment adds none
 
 
 @pytest.mark.parametrize("state", [RemoteState.CLOSED, RemoteState.REVOKED])
@@ -481,7 +481,7 @@ def test_a_refund_without_a_date_is_not_claimed() -> None:
     ],
 )
 def test_a_refund_that_was_sent_is_claimed_until_its_next_query(age: timedelta, pause: timedelta) -> None:
-    """Whatever fails meanwhile, it is not queried each minute."""
+    """The claim sets the date of the next query, so a refund whose query fails is not queried each minute."""
     order = with_refunds(sent(next_check_at=NOW + age))
     taken = claim_refund(order, a_refund().out_refund_no, "mine", NOW + age)
     assert only(taken).next_check_at == NOW + age + pause
@@ -730,7 +730,7 @@ LOST_LEASES = [
     a_refund(lease="mine", state=RefundState.REFUSED),
     a_refund("another-1", lease="mine"),
 ]
-"""Refunds that whoever held the lease "mine" must not go on with."""
+"""Refunds that a worker which held the lease "mine" must not continue."""
 
 
 @pytest.mark.parametrize("refund", LOST_LEASES)
@@ -782,7 +782,7 @@ def test_a_waiting_refund_that_still_comes_too_early_goes_behind_the_others() ->
     ],
 )
 def test_the_next_turn_is_a_minute_after_the_last_one_and_after_all_that_wait(order: Order, turn: datetime) -> None:
-    """Neither one that somebody works on nor one that was sent waits for a turn."""
+    """A refund that is leased or was sent does not wait for a turn."""
     assert next_turn(order, NOW) == turn
 
 
@@ -819,7 +819,7 @@ def test_a_refusal_without_a_message_has_no_detail() -> None:
 
 
 def said(refund: Refund, state: RefundState = RefundState.SUCCESS, /, **changes: Any) -> Verified[RemoteRefund]:
-    """What WeChat says of ``refund``."""
+    """A verified answer of WeChat about ``refund``, with ``changes``."""
     fact = a_refund_fact(refund, state)
     return Verified(replace(fact.value, **changes), fact.proof)
 

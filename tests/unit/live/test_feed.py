@@ -24,7 +24,7 @@ ORDERS = [Topic.ORDERS]
 
 
 class Process:
-    """One process with a feed."""
+    """A process with a live feed."""
 
     def __init__(self, backend: Backend) -> None:
         self.core = Core(backend)
@@ -48,7 +48,7 @@ def backend() -> Backend:
 
 
 async def told(watcher: Watcher) -> list[Notice]:
-    """What waits for ``watcher``."""
+    """The notices queued for ``watcher``, without waiting."""
     return await watcher.take(0)
 
 
@@ -128,7 +128,7 @@ async def test_a_new_alarm_and_one_that_was_seen_are_told_to_those_who_watch_ala
 
 
 async def test_an_open_order_that_cannot_be_read_holds_up_no_other_page(backend: Backend) -> None:
-    """Its page is open, and what happens elsewhere is told all the same."""
+    """The page of the unreadable order is open; other changes are still reported, to that page and to others."""
     process = Process(backend)
     old = NOW - timedelta(days=1)
     broken = backend.put(an_order("order-1", created_at=old))
@@ -167,7 +167,7 @@ async def test_a_process_that_stops_ends_its_watchers(backend: Backend) -> None:
 
 
 async def test_nobody_is_asked_while_nobody_watches(backend: Backend) -> None:
-    """And the first look tells nothing of what the page has read already."""
+    """And the first look reports nothing that the page has read already."""
     process = Process(backend)
     backend.put(an_order("order-1", created_at=NOW))
     looks = count_looks(process)

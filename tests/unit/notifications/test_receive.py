@@ -309,7 +309,7 @@ def transaction(world: World, state: RemoteState, number: str = LATE) -> Transac
 async def test_a2_an_old_payment_is_what_wechat_says_of_it_now(
     world: World, api: str, now: RemoteState, then: TradeState
 ) -> None:
-    """It may have been refunded in the merchant console before we heard of it."""
+    """An old notification is checked by a query: the payment may have been refunded in the merchant console since."""
     world.v3.answer = transaction(world, now)
     await world.receive(made_minutes_ago(world, api, 3))
     assert world.state is then

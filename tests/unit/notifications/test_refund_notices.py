@@ -32,7 +32,7 @@ def world(platform: Platform) -> World:
 
 
 async def refunded(world: World, api: Api = Api.V3) -> Refund:
-    """A refund of 60 of the world's paid order, under way."""
+    """A refund of 60 fen of the world's paid order, being processed."""
     order = world.place(paid(replace(world.order, api=api), "42001", world.clock.now()))
     return await world.core.refunds.request(
         order.out_trade_no, RefundRequest(refund=60, reason="缺货"), by="shop", idempotency_key="once"
@@ -165,7 +165,7 @@ async def test_a_v2_refund_message_about_a_refund_that_was_refused_here_brings_t
 
 
 async def test_a_v2_refund_message_about_a_refund_that_succeeded_asks_nobody(world: World) -> None:
-    """It is not signed and has no date, so whoever has seen one can send it for ever."""
+    """No query is sent: the message is unsigned and undated, so anyone who has seen it can repeat it for ever."""
     refund = await refunded(world, Api.V2)
     world.refund_gateway.turns_out(refund, RefundState.SUCCESS)
     message = v2_message(seal(v2_plain(refund)))

@@ -114,7 +114,7 @@ class Shop:
         self.core = self.process()
 
     def process(self, crash_point: CrashPoint | None = None) -> Core:
-        """One more process; with ``crash_point``, one that dies."""
+        """Return another process over the same stores; with ``crash_point`` it dies there."""
         gateway: Gateway = self.wechat
         refund_gateway: RefundGateway = self.refund_gateway
         if crash_point:
@@ -126,7 +126,7 @@ class Shop:
         return Core(self.backend, {Api.V3: gateway}, refund_gateways, policy=self._policy, crash_point=crash_point)
 
     def work(self, late: LatePayments) -> OrderWork:
-        """The work of one more process, which sees to late payments by ``late``."""
+        """The work of another process, whose policy for late payments is ``late``."""
         core = self.process()
         runtime = self.backend.runtime()
         return OrderWork(core.stores.orders, core.updates, core.orders, core.refunds, late, runtime)
@@ -264,7 +264,7 @@ async def test_a_stale_worker_sends_no_refund_that_another_one_has_sent(shop: Sh
 
 
 async def test_a_stale_worker_leaves_a_refund_to_the_one_that_is_sending_it(shop: Shop) -> None:
-    """That one has marked it as sent, and has no answer yet: it may have reached WeChat."""
+    """The other worker has marked the refund as sent and has no answer yet: the refund may have reached WeChat."""
     shop.paid("order-1", shop.refund("R-1"))
     stale, other = shop.process().work, shop.process()
     [job] = await stale.claim(1)
@@ -706,7 +706,7 @@ async def test_an_idle_worker_looks_for_work_four_times_a_minute(shop: Shop, mon
 async def test_a_lost_race_for_an_order_does_not_put_the_worker_to_rest_while_others_are_overdue(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One loop is free, it takes one of four candidates, and another process was faster with that one."""
+    """The only loop takes one of four candidates, and another process changes that order first."""
     for i in range(4):
         shop.placed(f"order-{i}", next_check_at=shop.clock.now())
         shop.wechat.paid[f"order-{i}"] = f"T-{i}"
@@ -730,7 +730,7 @@ async def test_a_lost_race_for_an_order_does_not_put_the_worker_to_rest_while_ot
 
 
 async def test_an_order_that_cannot_be_read_holds_up_no_other(shop: Shop) -> None:
-    """One that a newer release wrote, say."""
+    """The unreadable order is one that a newer release wrote, for example."""
     good = shop.placed("order-1", next_check_at=shop.clock.now())
     shop.wechat.paid["order-1"] = "4200"
     collection = shop.backend.database[ORDERS]

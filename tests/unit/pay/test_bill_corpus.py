@@ -130,7 +130,7 @@ def reread(file: bytes) -> list[TradeLine]:
 
 
 def told(line: Line) -> tuple[object, ...]:
-    """What the parser is to find of ``line``."""
+    """The values that the parser is expected to read from ``line``."""
     numbers = (line.appid, line.mchid, line.transaction_id, line.out_trade_no, line.openid, line.trade_type)
     back = (line.refund_id, line.out_refund_no, line.refund, line.settled_refund, line.refund_status)
     return (line.at_s, *numbers, line.trade_state, line.total, line.settled, *back, line.fee * 1000)

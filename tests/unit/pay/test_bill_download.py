@@ -27,7 +27,7 @@ FILE = trade_file([PAID], MERCHANT.mchid)
 
 
 def left(directory: Path) -> list[str]:
-    """What a test leaves on disk."""
+    """The names of the files in ``directory``."""
     return [path.name for path in directory.iterdir()]
 
 

@@ -97,7 +97,7 @@ def test_a_wrong_file_is_told_by_setting_and_cure(name: str) -> None:
 
 
 class WeChat:
-    """What /v3/certificates answers: ``names`` of keys by serial, signed with ``signer``."""
+    """A stand-in for /v3/certificates: a certificate for each of ``names`` by serial, signed with the key ``signer``."""
 
     def __init__(self) -> None:
         self.names = {"A1": "platform"}
@@ -249,7 +249,7 @@ async def test_a_serial_that_appears_first_in_a_message_is_known_shortly_after(k
 
 
 def downloads_in(hours: float, keys: Set) -> int:
-    """How many downloads the background makes in so much virtual time."""
+    """The number of downloads that the background refresh makes in ``hours`` of virtual time."""
     loop = SimulatedLoop(random.Random(1), most_steps=100_000)
 
     async def wait() -> None:

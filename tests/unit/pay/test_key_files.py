@@ -123,7 +123,7 @@ def test_b8_the_proposed_command_makes_the_wanted_file(name: str, tmp_path: Path
 
 
 def command_in(sentence: str) -> str:
-    """What follows Run."""
+    """The command that ``sentence`` proposes after "Run"."""
     return sentence.partition(". Run ")[2].partition(" (the password")[0]
 
 

@@ -102,7 +102,7 @@ def signer() -> Signer:
 
 
 def openssl(*arguments: str, stdin: bytes) -> str:
-    """What the openssl command prints: a second opinion that shares no code with ours."""
+    """Run the openssl command, an implementation independent of ours; return its output without outer white space."""
     done = subprocess.run(["openssl", *arguments], input=stdin, capture_output=True, check=True)
     return done.stdout.decode().strip()
 

@@ -29,7 +29,7 @@ async def cancel(shop: Shop, refund: Refund, process: Core | None = None) -> Ref
 
 
 async def kept(shop: Shop, refund: Refund) -> str:
-    """The code with which cancelling is refused; the refund is as it was but for what a query found."""
+    """Try to cancel ``refund``; return the code of the refusal. The reserved amount must not change."""
     before = shop.stored_order
     with pytest.raises(Conflict) as no:
         await cancel(shop, refund)
@@ -39,13 +39,13 @@ async def kept(shop: Shop, refund: Refund) -> str:
 
 
 async def queued(shop: Shop) -> Refund:
-    """A refund of 60 behind one of 1."""
+    """A refund of 60 fen, queued behind a refund of 1 fen."""
     await shop.ask(1)
     return await shop.ask(60)
 
 
 async def waiting(shop: Shop) -> Refund:
-    """A refund that WeChat does not take for want of balance."""
+    """A refund that WeChat refuses because the balance is too low."""
     shop.refund_gateway.judge = lambda refund: refused("NOT_ENOUGH")
     return await shop.ask(60)
 
@@ -166,7 +166,7 @@ async def test_of_a_cancel_and_a_send_at_once_exactly_one_wins(shop: Shop, cance
 
 
 async def test_a_process_that_stalled_does_not_send_what_was_cancelled_meanwhile(shop: Shop) -> None:
-    """It marked the refund as sent and stalled for longer than its lease before it sent."""
+    """The process marks the refund as sent, then stalls for longer than its lease before sending."""
     late = shop.fixture.process()
     stall = Stall(late.updates, "update", after=True)
     task = await stalled(shop.ask(60, out_refund_no="R-000001", process=late), stall)

@@ -72,7 +72,7 @@ processes = st.integers(0, 1)
 
 SALE = CreateOrderRequest(description="拿铁咖啡", total=TOTAL, openid="osim-a", out_trade_no="20260301120506abc")
 NEIGHBOUR = "20260301120506def"
-"""Another order, paid from the start. Only refunds by number happen to it."""
+"""The number of a second order, paid from the start; only ``refund_by_number`` changes it."""
 ON_BILLS = {RefundState.SUCCESS: "SUCCESS", RefundState.CLOSED: "FAIL", RefundState.ABNORMAL: "CHANGE"}
 ENDS = frozenset({EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED})
 PAID = frozenset({EventType.ORDER_PAID, EventType.ORDER_PAID_LATE})
@@ -133,8 +133,8 @@ class LostAnswers:
 
 
 class Model:
-    """What must be true, kept by hand: the payments that were recorded, what each key stands for, which order has
-    which number, what was handed out, and when refunds were sent."""
+    """The expected state, tracked independently: recorded payments, the request of each key, the order of each refund
+    number, events handed out, and the times at which refunds were sent."""
 
     def __init__(self) -> None:
         self.paid: set[str] = set()
@@ -149,7 +149,7 @@ class Model:
 
 
 class RefundMachine(RuleBasedStateMachine):
-    """One order of 100 fen and its neighbour, one merchant, two processes, an operator at WeChat's console, and time."""
+    """Steps on an order of 100 fen and a second order: two processes, an operator at WeChat's console, a moving clock."""
 
     @initialize(policy=st.sampled_from(LatePolicy), seed=st.integers(0, 2**32))
     def open(self, policy: LatePolicy, seed: int) -> None:
@@ -170,7 +170,7 @@ class RefundMachine(RuleBasedStateMachine):
         self.both = (self.process(), self.process())
 
     def process(self, crash_point: CrashPoint | None = None) -> Core:
-        """One more process over the same stores; with a ``crash_point`` it dies when that burns down."""
+        """Return another process over the same stores; with a ``crash_point`` it dies there."""
         cashier = cast(Gateway, CrashingGateway(self.cashier, crash_point) if crash_point else self.cashier)
         refund_gateway = cast(
             RefundGateway, CrashingProxy(self.refund_gateway, crash_point) if crash_point else self.refund_gateway
@@ -277,7 +277,7 @@ class RefundMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.there and self.cashier.placed)
     @rule(transaction=st.sampled_from(["4200-1", "4200-2"]), at=st.integers(1, 12), after=st.booleans())
     def pay_and_die(self, transaction: str, at: int, after: bool) -> None:
-        """The process dies over the notification. WeChat sends it again."""
+        """Crash the process while it handles the notification; WeChat repeats the notification."""
         if transaction not in self.cashier.payments:
             self.cashier.payments.append(transaction)
         fact, dying = self.cashier.paid(transaction, TOTAL), self.process(CrashPoint(at, after))
@@ -346,7 +346,7 @@ class RefundMachine(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.model.paid) and not self.asked_in_vain)
     @rule(by=processes, times=st.sampled_from([3, LONG_ENOUGH]))
     def ask_in_vain(self, by: int, times: int) -> None:
-        """A job that asks anew each time WeChat has refused, because there is no balance."""
+        """A job that requests a new refund each time WeChat refuses one because the balance is too low."""
         self.asked_in_vain = times == LONG_ENOUGH
         self.mood("no")
         wanted = RefundRequest(refund=1, reason="缺货")
@@ -386,7 +386,7 @@ class RefundMachine(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.cashier.payments))
     @rule(amount=amounts, data=st.data())
     def refund_by_hand(self, amount: int, data: st.DataObject) -> None:
-        """Somebody refunds at WeChat's console, of which nobody here is notified."""
+        """Refund ``amount`` at WeChat's console, without a notification, if the payment has that much left."""
         payment = data.draw(st.sampled_from(self.cashier.payments))
         if amount <= self.room(payment):
             number = f"console-{len(self.model.by_hand)}"
@@ -484,13 +484,13 @@ class RefundMachine(RuleBasedStateMachine):
             assert kind in (None, DifferenceKind.REFUND_MISSING_HERE)
 
     def judged(self, payment: str) -> DifferenceKind | None:
-        """What reconciliation says of a payment's line."""
+        """The difference that reconciliation finds for the bill line of ``payment``, or None."""
         order, nth = self.order, self.cashier.payments.index(payment) + 1
         ours = BookEntry(self.number, order.transaction_id, "", "", order.total, "CNY", order.trade_state)
         return classify(ours, BookEntry(self.number, payment, "", "", TOTAL, "CNY", "SUCCESS"), nth=nth)
 
     def judged_refund(self, number: str) -> DifferenceKind | None:
-        """What reconciliation says of a refund's line."""
+        """The difference that reconciliation finds for the bill line of the refund ``number``, or None."""
         told, refund = self.refund_gateway.taken[number], self.refunds.get(number)
         status, order = ON_BILLS.get(told.state, "PROCESSING"), told.out_trade_no
         theirs = BookEntry(order, self.paid_by(number), number, told.refund_id, told.refund, "CNY", status)
@@ -500,7 +500,7 @@ class RefundMachine(RuleBasedStateMachine):
         return classify(ours, theirs)
 
     def come_to_rest(self) -> None:
-        """When WeChat has done all it took, and the workers and the bill have had their time, both sides agree."""
+        """Complete all refunds at WeChat, run the bill and the workers, and check that both sides agree."""
         for number, known in self.refund_gateway.taken.items():
             if known.state in (RefundState.PROCESSING, RefundState.ABNORMAL):
                 self.refund_gateway.taken[number] = replace(known, state=RefundState.SUCCESS)
@@ -528,7 +528,7 @@ class RefundMachine(RuleBasedStateMachine):
         self.documents_stay_bounded()
 
     def a_return_of(self, payment: str) -> Refund:
-        """What would return a whole payment."""
+        """A refund of the whole of ``payment``."""
         return Refund(
             "twice", self.number, payment, Api.V3, "", "", Fen(TOTAL), Fen(TOTAL), "", "", "", self.clock.now()
         )
@@ -538,7 +538,7 @@ class RefundMachine(RuleBasedStateMachine):
         return self.model.payments.get(number) or self.refunds[number].transaction_id
 
     def room(self, payment: str) -> int:
-        """What of a payment WeChat has left to refund."""
+        """The amount of ``payment`` that WeChat can still refund, in fen."""
         taken = self.refund_gateway.taken.items()
         return TOTAL - sum(
             fact.refund
@@ -591,7 +591,7 @@ class RefundMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_was_cancelled_never_goes_out(self) -> None:
-        """Nor is a payment kept for which no goods are given."""
+        """Nor is a refund that the policy requested ever cancelled."""
         for number, refund in self.refunds.items():
             if refund.refusal == CANCELLED:
                 assert number not in self.refund_gateway.taken
@@ -612,7 +612,7 @@ class RefundMachine(RuleBasedStateMachine):
 
     @invariant()
     def refunds_keep_their_distance(self) -> None:
-        """Also those of which the order keeps nothing any more."""
+        """Including refunds that the order no longer stores."""
         for order in self.orders.values():
             sent = self.model.sent[order.out_trade_no]
             own = [entry for refund in order.refunds for entry in refund.timeline if entry.source != "console"]

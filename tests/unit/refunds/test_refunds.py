@@ -245,7 +245,7 @@ async def test_a1_a_refund_that_nobody_names_is_refused_because_repeated_it_woul
 
 @pytest.mark.parametrize("code", sorted(NOT_NOW))
 async def test_a3_a_refusal_for_our_credentials_ends_no_refund_and_it_is_sent_again(shop: Shop, code: str) -> None:
-    """Its number would be burnt, and its money free for a second refund, although nobody said no to it."""
+    """Ending the refund would use up its number and release its amount, although WeChat did not refuse the refund itself."""
     shop.refund_gateway.before = [refused(code)]
     refund = await shop.ask(out_refund_no="refund-1")
     assert (refund.state, shop.reserved, shop.alarms("refund_not_now")) == (RefundState.REQUESTED, 60, 1)
@@ -378,7 +378,7 @@ async def test_a_first_try_that_may_be_under_way_is_waited_for_before_a_no_to_th
 
 
 async def test_a_refusal_of_a_second_try_is_checked_against_the_first(shop: Shop) -> None:
-    """The first try was on its way when WeChat said that it did not know of it; its no means the second one only."""
+    """The first try arrives after WeChat's query answered "no such refund"; the refusal is of the second try only."""
     shop.refund_gateway.before = [lost()]
     refund = await shop.ask()
 
@@ -621,8 +621,10 @@ async def swallow(work: Awaitable[None]) -> None:
 
 
 def assert_ended_once(shop: Shop) -> None:
-    """One refund, ended, without a date or a lease; its amount stays reserved if it was returned; WeChat took it at
-    most once."""
+    """Check that the only refund is final, without date or lease, staged one event, and reached WeChat at most once.
+
+    Its amount stays reserved only if the refund succeeded.
+    """
     [refund] = shop.backend.refunds.values()
     assert not refund.open
     assert (refund.next_check_at, refund.lease) == (None, "")
@@ -632,7 +634,7 @@ def assert_ended_once(shop: Shop) -> None:
 
 
 async def test_two_who_work_on_one_refund_send_it_once(shop: Shop) -> None:
-    """One holds an old lease: it stalled for longer than that."""
+    """The stalled process continues after the other one has sent the refund, with its expired lease."""
     shop.refund_gateway.before = [lost()]
     refund = await shop.ask()
     shop.clock.advance(TURN_S + 1)

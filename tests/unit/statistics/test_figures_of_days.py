@@ -47,7 +47,7 @@ NO_MONEY_LEFT = {RefundState.REQUESTED, RefundState.REFUSED, RefundState.CLOSED}
 
 
 class Process:
-    """One process: it changes orders, marks what they concern, and computes."""
+    """A process that changes orders, marks the days that they concern, and computes the figures of those days."""
 
     def __init__(self, backend: Backend) -> None:
         self.core = Core(backend)
@@ -64,7 +64,7 @@ class Process:
             return
 
     async def compute(self) -> list[SummaryLease]:
-        """Take what is due and compute it; what was taken."""
+        """Take the days that are due and compute them; return the leases that were taken."""
         jobs = list(await self.work.claim(1))
         for job in jobs:
             await self.work.run(job)
@@ -121,7 +121,7 @@ class Shop:
             await self.process.change(order, lambda held: close(held, TimelineEntry(now, "closed", "worker")))
 
     async def refund(self) -> None:
-        """Requested and sent in one, as the service does it."""
+        """Request and send a refund in one transition, as the service does."""
         order = self.order()
         if order is None or not order.payments:
             return
@@ -162,7 +162,7 @@ class Shop:
         await self.process.compute()
 
     async def die(self) -> None:
-        """A process takes a day and is gone; its lease ends by itself."""
+        """Take a day and never compute it, as a process that dies; its lease expires."""
         await self.process.work.claim(1)
 
     async def happen(self, steps: int) -> None:
@@ -171,7 +171,7 @@ class Shop:
             await self.random.choice([*acts, self.pass_time, self.compute, self.die])()
 
     async def settle(self) -> None:
-        """Time passes until nothing is left to compute today."""
+        """Compute and move the clock until nothing is left to compute today."""
         for _ in range(4):
             for process in self.processes:
                 while await process.compute():
@@ -184,7 +184,7 @@ class Shop:
 
 
 def recompute(orders: list[Order]) -> dict[tuple[date, int, Group], Counter[str]]:
-    """What orders add up to, by day, hour and group: said once more in the plainest words."""
+    """Sum ``orders`` by day in Beijing, hour and group: a plain second implementation to compare with."""
     sums: dict[tuple[date, int, Group], Counter[str]] = {}
 
     def add(order: Order, at: datetime, **amounts: int) -> None:

@@ -94,7 +94,7 @@ class HeldDocuments:
 
 
 class Bench:
-    """A group commit, and operations that wait for it. At the end of a test nothing of it is left."""
+    """A group commit, and operations that wait for it. At the end of a test none may be left in memory."""
 
     def __init__(self) -> None:
         self.documents = HeldDocuments()
@@ -119,7 +119,7 @@ class Bench:
             await let_tasks_run()
 
     async def _start(self, work: Sequence[Any]) -> list[asyncio.Task[Any]]:
-        """Each operation comes once the one before it has been seen."""
+        """Start each operation after the group commit has seen the one before."""
         tasks = []
         for each in work:
             tasks.append(asyncio.ensure_future(each))
@@ -151,14 +151,14 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 async def outcomes(operations: Sequence[asyncio.Task[Any]]) -> list[Any]:
-    """What each returned, or ("raised", error)."""
+    """Wait for ``operations``; return the result of each, or ("raised", error)."""
     await asyncio.wait(operations)
     found = [(operation.exception(), operation) for operation in operations]
     return [("raised", error) if error else operation.result() for error, operation in found]
 
 
 async def let_tasks_run() -> None:
-    """Let everything go on that can."""
+    """Run all tasks until each waits for something."""
     for _ in range(6):
         await asyncio.sleep(0)
 
@@ -174,7 +174,7 @@ async def test_the_first_operation_goes_out_alone_at_once(bench: Bench) -> None:
 
 
 async def test_operations_that_come_at_the_same_time_go_together(bench: Bench) -> None:
-    """Such as those of requests that one batch has answered."""
+    """Operations of requests that one batch has answered, for example."""
     ids = [f"order-{number}" for number in range(10)]
     bench.waiters += [asyncio.ensure_future(bench.commit.insert({"_id": each}, "write-1")) for each in ids]
     await let_tasks_run()
@@ -384,7 +384,7 @@ async def test_a_batch_that_fails_after_all_have_left_is_nobodys_loss(bench: Ben
 
 @pytest.mark.alone
 async def test_who_has_waited_for_two_and_a_half_seconds_does_not_know(bench: Bench) -> None:
-    """Sent or not; what was sent goes on, what was not is withdrawn."""
+    """Whether its operation was sent or not: a sent one continues, an unsent one is withdrawn."""
     started = time.monotonic()
     writes = await bench.insert("a", "b", "c", "d")
     results = await outcomes(writes)
@@ -435,7 +435,7 @@ async def test_who_leaves_a_listing_does_not_cancel_it(bench: Bench) -> None:
     await let_tasks_run()
     assert listing.cancelled()
     assert len(bench.documents.waiting) == 1
-    bench.documents.batches[0].fail(StoreUnavailable())  # and that is nobody's loss
+    bench.documents.batches[0].fail(StoreUnavailable())  # no caller is left to receive the error
     await let_tasks_run()
 
 
@@ -462,7 +462,7 @@ async def test_a_listing_that_fails_fails_for_its_caller(bench: Bench) -> None:
 
 
 async def test_closing_waits_until_everything_is_answered(bench: Bench) -> None:
-    """What is under way, what waits behind it, and listings."""
+    """``close`` waits for the batch that was sent, the operations queued behind it, and listings."""
     writes = await bench.insert("a", "b", "c", "d")
     reads = await bench.get("a")
     listing = asyncio.ensure_future(bench.commit.find(EVERYTHING))

@@ -50,18 +50,18 @@ Fate = Callable[["Shelf", Callable[[], bool]], Awaitable[bool]]
 
 
 async def unknown_and_done(shelf: Shelf, write: Callable[[], bool]) -> bool:
-    """It is written, and the answer is lost."""
+    """Store the value and lose the answer."""
     write()
     raise StoreUnavailable
 
 
 async def unknown_and_not_done(shelf: Shelf, write: Callable[[], bool]) -> bool:
-    """It never arrives."""
+    """Lose the write, and answer that the store is unavailable."""
     raise StoreUnavailable
 
 
 async def late(shelf: Shelf, write: Callable[[], bool]) -> bool:
-    """It arrives when a test says so."""
+    """Keep the write in ``shelf.late`` until a test lets it arrive; answer that the store is unavailable."""
     shelf.late.append(write)
     raise StoreUnavailable
 
@@ -141,12 +141,12 @@ class Shelf:
         self.held[KEY] = Stored(Item(names=names), rev, writes)
 
     def others_add(self, name: str) -> None:
-        """Another process writes."""
+        """Add ``name`` as another process."""
         held = self.held[KEY]
         self.held[KEY] = Stored(add(name)(held.value), held.rev + 1, (*held.writes, f"by-{name}")[-WRITES_KEPT:])
 
     def let_one_arrive(self) -> bool:
-        """A late write arrives; whether it is made."""
+        """Let the oldest late write arrive; return whether it was stored."""
         return self.late.pop(0)()
 
     @property
@@ -166,7 +166,7 @@ def shelf() -> Shelf:
 
 
 def updater(shelf: Shelf, **options: Any) -> Updater[Item]:
-    """One process."""
+    """An updater over ``shelf``, as one process has it."""
     return Updater(shelf, lambda item: item.key, options.pop("random", RandomIds()), **options)
 
 
@@ -300,7 +300,7 @@ async def test_a_value_that_was_inserted_is_changed_without_reading_it(shelf: Sh
 
 
 async def test_what_is_remembered_is_never_a_reason_to_refuse(shelf: Shelf) -> None:
-    """Here "a" is what a transition refuses to see, and another process has taken it away."""
+    """The transition refuses a value with "a": the remembered value has it, and another process has removed it since."""
     items = updater(shelf)
     await items.update(KEY, add("a"))
     shelf.put("x", rev=9)
@@ -427,7 +427,7 @@ async def test_a_write_that_arrives_after_the_next_one_loses(shelf: Shelf) -> No
 
 
 async def test_a_write_that_arrives_just_before_the_next_one_is_the_one_that_counts(shelf: Shelf) -> None:
-    """The second try loses against the first, reads again, and finds it."""
+    """The second try loses the race against the first try, reads again, and finds the first try's write."""
     shelf.fates = [late]
     shelf.before_write = [lambda: None, shelf.let_one_arrive]
     change = await updated(updater(shelf), add("a"))
@@ -436,7 +436,7 @@ async def test_a_write_that_arrives_just_before_the_next_one_is_the_one_that_cou
 
 
 async def test_the_change_that_is_told_is_the_one_that_was_written(shelf: Shelf) -> None:
-    """Of two tries from different values the first one was made, as turns out later."""
+    """Of two tries from different values, the second finds that the first was written."""
     shelf.fates = [late]
 
     def first_arrives_and_others_follow() -> None:
@@ -450,7 +450,7 @@ async def test_the_change_that_is_told_is_the_one_that_was_written(shelf: Shelf)
 
 
 async def test_who_is_refused_while_in_doubt_and_finds_the_write_was_not_refused(shelf: Shelf) -> None:
-    """The transition would refuse its own effect."""
+    """The transition refuses a value to which it was already applied."""
 
     def only_once(item: Item) -> Item:
         return refuse(item) if "a" in item.names else add("a")(item)
@@ -461,7 +461,7 @@ async def test_who_is_refused_while_in_doubt_and_finds_the_write_was_not_refused
 
 
 async def test_who_is_refused_while_in_doubt_is_refused_for_good(shelf: Shelf) -> None:
-    """What made the transition refuse was a write, so the doubtful one comes too late."""
+    """The transition refuses because of another process's write; the doubtful write, arriving after that, is rejected."""
 
     def unless_closed(item: Item) -> Item:
         return refuse(item) if "closed" in item.names else add("paid")(item)
@@ -499,7 +499,7 @@ def test_a_change_is_tried_for_two_and_a_half_seconds() -> None:
 
 
 async def within(limit_s: float, work: Awaitable[object]) -> BaseException | object:
-    """What ``work`` returns or raises, within ``limit_s``."""
+    """Await ``work``; return its result or exception. Fail if it takes ``limit_s`` or longer."""
     started = time.monotonic()
     [result] = await asyncio.gather(work, return_exceptions=True)
     assert time.monotonic() - started < limit_s
@@ -534,7 +534,7 @@ async def test_of_tries_that_are_all_in_doubt_one_counts_whenever_they_arrive(sh
 
 
 async def test_a_change_waits_for_no_more_than_one_answer_beyond_its_time(shelf: Shelf) -> None:
-    """Each call of this store takes as long as a change may."""
+    """Each call of this store takes as long as the time limit of a change."""
     items = updater(shelf, limit_s=SHORT_S)
     await items.update(KEY, add("first"))
     shelf.down, shelf.silent_s = True, SHORT_S
@@ -546,7 +546,7 @@ async def test_a_change_waits_for_no_more_than_one_answer_beyond_its_time(shelf:
 async def test_whoever_asks_knows_within_four_and_a_half_seconds_that_nothing_is_known(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Of a store that needs 2.4 seconds to say so, a little less than a change may take. In a tenth of the time."""
+    """The store takes 2.4 s to fail, a little less than the time limit of a change. All times here are divided by ten."""
     monkeypatch.setattr("wechat.support.update.PAUSE_S", PAUSE_S / 10)
     items = updater(shelf, limit_s=LIMIT_S / 10)
     await items.update(KEY, add("first"))
@@ -556,7 +556,7 @@ async def test_whoever_asks_knows_within_four_and_a_half_seconds_that_nothing_is
 
 
 async def test_waiting_for_the_others_of_this_process_counts(shelf: Shelf) -> None:
-    """Ten changes of one value, of a store that went silent: all know after the time that one may take."""
+    """Ten changes of one value in a store that does not respond all fail within the time that one change may take."""
     items = updater(shelf, limit_s=SHORT_S)
     shelf.down, shelf.silent_s = True, SHORT_S
     changes = [items.update(KEY, add(f"change-{i}")) for i in range(10)]
@@ -568,7 +568,7 @@ async def test_waiting_for_the_others_of_this_process_counts(shelf: Shelf) -> No
 
 
 async def test_whoever_leaves_in_the_middle_of_a_write_does_not_mislead_the_next_one(shelf: Shelf) -> None:
-    """Whether it was made or not."""
+    """Whether the cancelled write was stored or not."""
 
     async def done_and_never_answered(shelf: Shelf, write: Callable[[], bool]) -> bool:
         write()
@@ -606,7 +606,7 @@ def locks_alive() -> int:
 
 
 async def test_nothing_is_left_of_changes_that_are_over(shelf: Shelf) -> None:
-    """Neither of those who left, nor of refused ones, nor of those that waited for each other."""
+    """No lock is left of changes that were cancelled, were refused, or waited for each other."""
 
     async def change_in_every_way(items: Updater[Item]) -> None:
         shelf.fates = [never_answered]

@@ -84,7 +84,7 @@ class Jobs:
 
     @property
     def names(self) -> list[str]:
-        """What was done, sorted."""
+        """The names of the finished jobs, sorted."""
         return sorted(job for job, _ in self.done)
 
 
@@ -188,7 +188,7 @@ async def test_news_wakes_it_at_once(jobs: Jobs, clock: SteppedClock) -> None:
     async with at_work(jobs) as worker:
         jobs.add("a")
         await let_tasks_run()
-        assert jobs.done == []  # nobody has told it
+        assert jobs.done == []  # the worker was not notified
         worker.wake()
         await let_tasks_run()
         assert jobs.done == [("a", clock.now())]
@@ -281,7 +281,7 @@ async def test_it_rests_after_a_failure_and_goes_on(
     with capture_logs() as logs:
         async with at_work(jobs):
             await clock.run(10 * PAUSE_S)
-            assert len(jobs.claims) == 11  # one a rest
+            assert len(jobs.claims) == 11  # one claim after each rest
             del jobs.fails[call]
             jobs.add("a")
             await clock.run(PAUSE_S)
