@@ -55,7 +55,7 @@ BACKLOG = 1024  # connections that the system keeps until they are accepted; tho
 LINGER_S = 0.25
 ANSWER_S = 3.0  # to answer those who wait for WeChat at the shutdown; the stores take up to 2.5 s
 PREPARE_S = 3.0  # MongoDB and the simulator's clock are waited for this long before the first request is let in
-REFUSED_LINES, REFUSED_LINES_PER_S = 20, 3.0  # of each status of each handler: anybody can cause them
+REFUSED_LINES, REFUSED_LINES_PER_S = 20, 3.0  # for each status of each handler: anybody can cause refusals
 GC_YOUNG = 10_000  # objects made between two looks for garbage; Python's own 700 are gone after two requests
 HTTP_LIMITS: dict[str, Any] = {
     "max_body_size": MAX_BODY,
@@ -96,7 +96,7 @@ class App(Application):
         )
 
     def log_request(self, handler: RequestHandler) -> None:
-        """One line a request: the path without its query, which may carry a code. Refused ones have a limit."""
+        """Log a request by its path without the query, which may carry a code. Lines of refusals are rate-limited."""
         self.on_answered(handler.request.connection)
         refused = handler.get_status() >= 400
         kind = f"{type(handler).__name__} {handler.get_status()}"
@@ -211,7 +211,7 @@ def _is_failure(task: asyncio.Task[None]) -> bool:
 
 
 def listening_sockets(settings: Settings) -> list[socket.socket]:
-    """Raises ConfigError when the address cannot be had."""
+    """Bind the address of the settings. Raises ConfigError when that fails."""
     host, port = settings.http.host, settings.http.port
     try:
         return bind_sockets(port, host, backlog=BACKLOG)
@@ -262,7 +262,7 @@ async def print_routes(settings: Settings, telemetry: PrometheusTelemetry) -> No
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run ``main`` on uvloop, which the platforms it does not exist for do without."""
+    """Run ``main`` on uvloop, or on asyncio's own loop where uvloop is not installed."""
     try:
         import uvloop  # noqa: PLC0415
     except ImportError:

@@ -24,7 +24,7 @@ MAX_BODY = 64 * 1024
 
 
 class Refused(Exception):
-    """The message is not to be believed."""
+    """The message lacks a header, a recent timestamp or a valid signature, or is not a JSON object."""
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float | None = None) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float | No
 
 
 def _signatures(header: str) -> list[bytes]:
-    """What stands after ``v1,`` in each part; other versions and what cannot be read are passed over."""
+    """Decode the signatures of version ``v1``; parts of other versions or with invalid base64 are skipped."""
     found = []
     for part in header.split(" "):
         version, _, text = part.partition(",")

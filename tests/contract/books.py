@@ -67,7 +67,7 @@ class ShopDay:
                 self._refund(number)
 
     def line(self, number: int) -> int:
-        """Where the payment of order ``number`` stands on the bill."""
+        """The index of the bill's line with the payment of order ``number``."""
         return next(i for i, line in enumerate(self.lines) if line.transaction_id == transaction(number))
 
     def refund_line(self, number: int) -> int:
@@ -111,7 +111,7 @@ class ShopDay:
         self.planted[DifferenceKind.UNKNOWN_NUMBER] += 1
 
     async def store(self, stores: Stores) -> None:
-        """Our side, as the stores hold it."""
+        """Store the orders of this side with their refunds."""
         refunds = {number: (refund,) for number, refund in self.refunds.items()}
         await store_orders(
             stores, [replace(order, refunds=refunds.get(number, ())) for number, order in self.payments.items()]

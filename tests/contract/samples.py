@@ -63,7 +63,7 @@ def a_payment(transaction_id: str = TRANSACTION, total: int = 3600, paid_at: dat
 
 
 def a_fact(order: Order, transaction_id: str = TRANSACTION, **changes: Any) -> Verified[Transaction]:
-    """That ``order`` was paid, as WeChat says it."""
+    """WeChat's verified message that ``order`` was paid; ``changes`` replace fields of it."""
     payload = Transaction(
         appid=order.appid,
         mchid=order.mchid,
@@ -148,7 +148,7 @@ def a_refund(number: str = "R20260301120506abc", **changes: Any) -> Refund:
 
 
 def a_refund_fact(refund: Refund, state: RefundState = RefundState.SUCCESS, **changes: Any) -> Verified[RemoteRefund]:
-    """That ``refund`` is in ``state``, as WeChat says it."""
+    """WeChat's verified message that ``refund`` is in ``state``; ``changes`` replace fields of it."""
     payload = RemoteRefund(
         mchid=refund.mchid,
         out_refund_no=refund.out_refund_no,

@@ -203,7 +203,7 @@ class DeliveryFixture:
             assert await self.storage.deliveries.insert(delivery, f"add {delivery.id}")
 
     def work(self, receiver: Receiver | None = None) -> DeliveryWork:
-        """One process' work."""
+        """The delivery work of one process, whose retries have no random spread."""
         return DeliveryWork(receiver or Receiver(), self.storage.deliveries, self.runtime, spread=lambda: 1.0)
 
     async def get(self, delivery: Delivery) -> Stored[Delivery]:
@@ -297,7 +297,7 @@ async def test_a_started_worker_goes_on_with_the_later_event_as_soon_as_the_earl
 async def test_a_later_event_is_blocked_for_as_long_as_the_earlier_one_rests(
     delivery_fixture: DeliveryFixture, clock: ManualClock
 ) -> None:
-    """And comes again with it: nobody looks at it in vain before."""
+    """The later event is due together with the earlier one, so no claim reads it in vain before."""
     await delivery_fixture.add(a_delivery("e1", due_at=NOW + HOUR, tries=3), a_delivery("e2", sequence=2))
     assert await delivery_fixture.work().claim(AT_ONCE) == []
     waiting = (await delivery_fixture.get(a_delivery("e2"))).value
@@ -307,7 +307,7 @@ async def test_a_later_event_is_blocked_for_as_long_as_the_earlier_one_rests(
 
 
 async def test_a_later_event_takes_nobodys_place(delivery_fixture: DeliveryFixture) -> None:
-    """A claim that takes one delivery only may come upon the later one first: it goes on to the earlier one."""
+    """A claim of a single delivery that finds the later one first takes the earlier one instead."""
     late = a_delivery("e1", due_at=NOW - SECOND)
     await delivery_fixture.add(late, a_delivery("e2", sequence=2, due_at=NOW - HOUR))
     work = DeliveryWork(
@@ -434,7 +434,7 @@ async def test_blocked_deliveries_keep_nothing_else_that_is_due_waiting(
 async def test_a_failed_try_is_postponed_by_the_schedule_give_or_take_a_fifth(
     delivery_fixture: DeliveryFixture,
 ) -> None:
-    """So that retries do not come in waves."""
+    """The random spread keeps retries from arriving all at once."""
     count = 20
     await delivery_fixture.add(*[a_delivery(f"e{i:02}", number=f"2026030112{i:04d}") for i in range(count)])
     receiver = Receiver("erp", *[False] * count)

@@ -123,7 +123,7 @@ class Bench:
         return order
 
     async def pays(self, order: Order) -> None:
-        """Its payment, as WeChat reports it."""
+        """Record the payment of ``order`` as WeChat reports it."""
         fact, now = a_fact(order, f"T-{order.out_trade_no}"), self.clock.now()
         await self.updates.update(order.key, lambda known: record_payment(known, fact, source="notify", now=now))
 
@@ -140,7 +140,7 @@ class Bench:
         await self.pays(order)
 
     async def refunded(self, number: str = NUMBER) -> None:
-        """A refund of a paid order that succeeds."""
+        """Refund a paid order; the refund succeeds."""
         key, now = an_order(number).key, self.clock.now()
         refund = a_refund(f"R{number}", out_trade_no=number, transaction_id=f"T-{number}")
         fact = a_refund_fact(refund)
@@ -148,7 +148,7 @@ class Bench:
         await self.updates.update(key, lambda order: apply_refund(order, fact, source="notify", now=now))
 
     def dies(self) -> None:
-        """What it knew of changed orders is lost; the next process finds their events by date."""
+        """Forget the changed orders, as a killed process does; the next process finds their events by date."""
         self.changed.clear()
 
     def relay(
@@ -261,7 +261,7 @@ async def test_an_event_carries_its_order_as_the_event_left_it(bench: Bench) -> 
 
 
 async def test_any_number_of_relays_and_delivery_workers_deliver_each_event_once(bench: Bench) -> None:
-    """One process knows of the events, the others find them by date at the same time."""
+    """A single process knows of the events; the others find them by date at the same time."""
     spy = Spy()
     for i in range(20):
         await bench.paid(f"2026030112{i:04d}")
@@ -350,7 +350,7 @@ async def test_the_alarm_of_a_process_that_died_before_raising_it_is_raised_by_w
     bench: Bench, clock: ManualClock
 ) -> None:
     await bench.closed_and_paid()
-    bench.telemetry.raised.clear()  # as if it had died between its write and its report
+    bench.telemetry.raised.clear()  # as if the process had died between its write and its report
     bench.dies()
     clock.advance(LEASE_S)
     await bench.hand_out()
@@ -445,7 +445,7 @@ async def test_a_refund_is_told_after_its_payment_also_when_many_payments_wait(
 
 
 async def test_orders_that_cannot_be_read_hold_up_no_others(bench: Bench, raw: Connection, database: str) -> None:
-    """Orders that a newer release wrote, say."""
+    """For example orders that a newer release wrote."""
     for i in range(5):
         await bench.paid(f"2026030112{i:04d}")
     await raw.client[database][ORDERS].update_many({}, {"$set": {"api": "v9"}})
@@ -727,7 +727,7 @@ async def test_an_idle_delivery_worker_looks_once_at_a_time_however_many_loops_i
 
 
 async def test_what_is_handed_out_wakes_the_delivery_worker_that_rests(bench: Bench) -> None:
-    """It rests for longer than this waits."""
+    """The worker would rest for longer than the 5 s that this test waits."""
     spy, looks = Spy(), Looks(bench.storage.deliveries)
     worker = DeliveryWorker(spy, cast(DeliveryStore, looks), bench.runtime)
     await bench.paid()

@@ -38,7 +38,7 @@ Documents = dict[str, list[dict[str, Any]]]
 
 @pytest.fixture
 def old() -> Documents:
-    """What 0.1.0 wrote."""
+    """The documents that release 0.1.0 wrote, by collection."""
     return {
         file.stem: [json_util.loads(line, json_options=OPTIONS) for line in lines(file)]
         for file in FIXTURES.glob("*.jsonl")

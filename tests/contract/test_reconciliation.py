@@ -250,7 +250,7 @@ async def put(storage: MongoStorage, changed: Order) -> None:
 
 
 class DyingRecords(BookRecords):
-    """Writes half a batch, and the process is gone."""
+    """Records that write half a batch and then fail, as when the process is killed."""
 
     async def record(self, differences: Sequence[Difference]) -> int:
         await super().record(differences[: len(differences) // 2])
@@ -449,7 +449,7 @@ def evenly(count: int) -> list[datetime]:
 
 
 def in_a_rush(count: int) -> list[datetime]:
-    """Most within one second, the others over the day."""
+    """Dates of which most are within one second, the others over the day."""
     return [*evenly(count // 10), *[RUSH] * (count - count // 10)]
 
 
@@ -585,12 +585,12 @@ class Work:
         self.worker = self.process()
 
     def process(self) -> Worker[DayLease]:
-        """One more process over the same stores."""
+        """The worker of one more process over the same stores."""
         reconciler = Reconciler(self._shelf, self._source, self.records, self.runtime)
         return Worker(BookWork(reconciler, self._shelf, self.records, self.runtime), self.runtime, loops=1)
 
     async def days(self) -> list[date]:
-        """Which days were done before there was nothing left to do now."""
+        """Do all work that is due now, and return the days that have a result."""
         while await self.worker.once():
             pass
         return [day for day in (DAY + timedelta(days=n) for n in range(-5, 10)) if await self.records.result(day)]
@@ -699,7 +699,7 @@ async def test_ten_workers_reconcile_a_day_once_and_a_dead_ones_lease_runs_out(
     assert gateway.fetched == 1
     work.clock.advance(86400)
     await work.records.plan(DAY + timedelta(days=1), work.clock.now())
-    assert await taken(work.records, work.clock.now(), LEASE) == DAY + timedelta(days=1)  # and dies
+    assert await taken(work.records, work.clock.now(), LEASE) == DAY + timedelta(days=1)  # its process dies
     assert not await work.worker.once()
     assert not await work.records.take(DAY + timedelta(days=1), work.clock.now(), LEASE)
     work.clock.advance(LEASE.total_seconds())

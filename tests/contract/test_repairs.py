@@ -88,7 +88,7 @@ class QueryGateway:
 
 
 class Shop:
-    """One order and whoever repairs its books."""
+    """An order, and the use cases of one process that repair its differences."""
 
     def __init__(self, storage: MongoStorage, gateway: QueryGateway, refund_gateway: FakeRefundGateway) -> None:
         self.clock = ManualClock()
@@ -112,11 +112,11 @@ class Shop:
         self.repairs = Repairs(self.orders, self.refunds, storage.book_entries, self.records, self.clock)
 
     def process(self) -> Shop:
-        """One more process over the same stores."""
+        """Another process over the same stores and gateways."""
         return Shop(self.storage, self.gateway, self.refund_gateway)
 
     async def repair_at_once(self, difference: Difference, action: Action) -> list[Difference | BaseException]:
-        """What five processes make of it."""
+        """The results, or exceptions, of five processes that repair ``difference`` at the same time."""
         repairs = [self.process().repair(difference, action) for _ in range(5)]
         return await asyncio.gather(*repairs, return_exceptions=True)
 
@@ -145,7 +145,7 @@ class Shop:
         return list(await self.refunds.of_order(PAID.out_trade_no))
 
     async def refunds_of_day(self) -> list[str]:
-        """The numbers of those that reconciliation expects on the day's bill."""
+        """The numbers of the refunds that reconciliation expects on the day's bill."""
         batches = [batch async for batch in self.storage.book_entries.list_refunds(MCHID, DAY)]
         return [entry.out_refund_no for batch in batches for entry in batch]
 
@@ -228,7 +228,7 @@ async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_a
     await shop.pay()
     shop.wechat_says(RemoteState.SUCCESS, "4201")
     tries = await shop.repair_at_once(difference, Action.REFUND)
-    assert all(isinstance(one, Difference | Conflict) for one in tries)  # a late one may find it settled
+    assert all(isinstance(one, Difference | Conflict) for one in tries)  # a late repair may find the difference settled
     (refund,) = await shop.all_refunds()
     assert (refund.transaction_id, refund.refund, refund.surplus) == ("4201", 3600, True)
     repaired = await shop.records.difference(DAY, difference.id)
@@ -247,7 +247,7 @@ async def test_the_policy_and_the_operator_return_a_second_payment_once(shop: Sh
 
 
 def says(shop: Shop, **changed: Any) -> None:
-    """WeChat answers about transaction 4201 with what a surplus payment is, but for ``changed``."""
+    """Have WeChat answer a query of transaction 4201 with a surplus payment that differs in ``changed``."""
     shop.gateway.transaction = replace(shop.fact(RemoteState.SUCCESS, "4201").value, **changed)
 
 
@@ -299,7 +299,7 @@ async def test_a_surplus_payment_that_wechat_says_nothing_of_is_not_returned(
 async def test_a_repair_that_died_after_the_refund_was_asked_for_is_finished_by_the_next(shop: Shop) -> None:
     await shop.pay()
     await shop.refunds.refund_payment(await shop.order(), "4201", surplus_refund("4201"), REASON)
-    says(shop, state=RemoteState.REFUND)  # done since
+    says(shop, state=RemoteState.REFUND)  # the refund has succeeded since
     difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
     assert len(await shop.all_refunds()) == 1
@@ -323,10 +323,10 @@ async def test_two_peoples_refund_is_done_once_also_where_the_process_died_befor
     )
     for _ in range(2):
         assert await refund_surplus(shop.records, shop.repairs, approval) == Status.REPAIRED
-    resumed = replace(approval, decided_by="carla")  # where ben does not come back
+    resumed = replace(approval, decided_by="carla")  # another person decides when ben does not come back
     assert await refund_surplus(shop.records, shop.repairs, resumed) == Status.REPAIRED
     shop.clock.advance(60)
-    with pytest.raises(Conflict, match="DIFFERENCE_SETTLED"):  # asked for anew, it is another act
+    with pytest.raises(Conflict, match="DIFFERENCE_SETTLED"):  # a new request is another approval
         await refund_surplus(shop.records, shop.repairs, replace(approval, requested_at=shop.clock.now()))
     assert len(await shop.all_refunds()) == 1
 
@@ -345,7 +345,7 @@ async def come_to_nothing(shop: Shop, number: str, state: RefundState) -> None:
 async def test_a_surplus_payment_whose_refund_came_to_nothing_is_not_called_returned(
     shop: Shop, state: RefundState
 ) -> None:
-    """The policy asked for it while there was no balance, say."""
+    """For example, the policy asked for the refund while the merchant had no balance."""
     await shop.pay()
     number = surplus_refund("4201")
     await shop.refunds.refund_payment(await shop.order(), "4201", number, REASON)
@@ -397,7 +397,7 @@ async def test_what_is_not_there_or_not_allowed_is_refused(shop: Shop) -> None:
 
 
 def made_in_the_console(shop: Shop, entry: BookEntry = REFUNDED) -> RemoteRefund:
-    """WeChat has a refund of the order that nobody here knows of."""
+    """Have WeChat know a refund of the order that this system does not know."""
     told = RemoteRefund(
         mchid=an_order().mchid,
         out_refund_no=entry.out_refund_no,

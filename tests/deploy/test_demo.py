@@ -24,7 +24,7 @@ START_S = 60
 
 @pytest.fixture(scope="module")
 def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One install, started again and again."""
+    """The data folder of one install, which the tests of this module start one after another."""
     return tmp_path_factory.mktemp("install") / "var"
 
 
@@ -80,7 +80,7 @@ def test_e14_two_demos_started_together_run_side_by_side(tmp_path: Path) -> None
 
 
 def addresses_of(demo: Demo) -> list[str]:
-    """Of its service and of its simulator."""
+    """The addresses of the demo's service and simulator."""
     found = re.search(r"simulator\s+(http://127\.0\.0\.1:\d+)/simulator/", demo.printed)
     assert found
     return [demo.told["base_url"], found[1]]

@@ -78,23 +78,23 @@ class Site:
         self.file = folder / "settings.yml"
 
     def set_raw(self, text: str) -> None:
-        """The settings file as it stands, in place of ``values``."""
+        """Use ``text`` as the settings file, in place of ``values``."""
         self.raw = text
 
     def set_file(self, name: str) -> None:
-        """Look at a file that is not there."""
+        """Have the doctor read a settings file that does not exist."""
         self.subject()
         self.file = self.folder / "elsewhere" / name
 
     def owned_by_another(self, path: Path) -> None:
-        """Whoever runs the service is not who owns ``path``, and root is neither."""
+        """Have the service run as another user than the owner of ``path``; neither of the two is root."""
         self.subject()
         if os.geteuid() == 0:
             os.chown(path, 4321, -1)
         self.change(uid=os.geteuid() + 1)
 
     def set(self, key: str, value: Any) -> Site:
-        """``value`` under a dotted key; None takes the key away."""
+        """Set ``value`` under a dotted key; None removes the key."""
         *sections, name = key.split(".")
         at = self.values
         for section in sections:
@@ -121,7 +121,7 @@ class Site:
             (self.folder / name).mkdir(exist_ok=True)
 
     def change(self, **facts: Any) -> None:
-        """Other facts of the machine."""
+        """Change facts of the machine."""
         self.machine = replace(self.machine, **facts)
 
     def expire_in(self, days: float) -> None:
@@ -134,7 +134,7 @@ class Site:
         return read(self.file, self.machine)
 
     async def look(self, check_id: str) -> Judgement:
-        """What the check with this id says."""
+        """The judgement of the check ``check_id`` on this installation."""
         [check] = [check for check in CHECKS if check.id == check_id]
         return await look(check, self.subject())
 

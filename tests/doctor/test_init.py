@@ -47,7 +47,7 @@ def init(folder: Path, answers: list[str], *more: str) -> subprocess.CompletedPr
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """Where the files were downloaded to."""
+    """The folder that holds the downloaded keys and certificate, and another key."""
     folder = tmp_path / "downloads"
     folder.mkdir()
     (folder / "key.pem").write_text(private_pem())

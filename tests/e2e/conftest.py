@@ -40,7 +40,7 @@ def simulator(directory: Path) -> Iterator[SimulatorProcess]:
 
 @pytest.fixture(scope="session")
 def services(directory: Path, simulator: SimulatorProcess) -> Iterator[Mapping[str, ServiceProcess]]:
-    """By the API that takes new orders. WeChat's consoles know both, as a merchant would have registered them."""
+    """The services, by the API version of their new orders. Both are registered in WeChat's consoles."""
     mongo, redis = EmbeddedMongo(directory / "mongo"), EmbeddedRedis(directory / "redis")
     with running(mongo), running(redis):
         started = {api: _service(api, directory, simulator, mongo.url, redis.url) for api in ("v3", "v2")}
@@ -51,7 +51,7 @@ def services(directory: Path, simulator: SimulatorProcess) -> Iterator[Mapping[s
 
 
 def registered(services: Mapping[str, ServiceProcess]) -> dict[str, list[str]]:
-    """What the merchant has typed into WeChat's consoles."""
+    """The domains and payment directories that the merchant has registered in WeChat's consoles."""
     hosts = [service.url.removeprefix("http://") for service in services.values()]
     return {
         "oauth_domains": hosts,
@@ -80,13 +80,13 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 def service(services: Mapping[str, ServiceProcess]) -> ServiceProcess:
-    """The one that pays over v3; most of what a page does is the same over both."""
+    """The service that pays over v3; most of what a page does is the same over both API versions."""
     return services["v3"]
 
 
 @pytest.fixture
 async def payer(browser: Browser, service: ServiceProcess, simulator: SimulatorProcess) -> AsyncIterator[Payer]:
-    """Somebody with a Chinese phone; nothing their browser complains about goes unnoticed."""
+    """A payer with a Chinese phone. The test fails if the browser has complained."""
     async with Payer.arrived(browser, service.url, simulator) as payer:
         yield payer
         assert payer.complaints == []

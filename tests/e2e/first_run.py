@@ -50,7 +50,7 @@ SAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Whose first run it is. ``size`` is the window of the one who watches; who pays has a phone."""
+    """The language, colour scheme and window of a first run. ``size`` is the console's; the payer has a phone."""
 
     locale: str
     scheme: Literal["light", "dark"]
@@ -93,7 +93,7 @@ class FirstRun:
             await context.close()
 
     def says(self, name: str) -> str:
-        """What a page says, in the visitor's language."""
+        """The text ``name`` of a page in the visitor's language."""
         return SAYS[name].to(self._visitor.locale[:2])
 
     async def looks_as_asked(self, *pages: Page) -> None:
@@ -116,14 +116,14 @@ class FirstRun:
     # -- who pays
 
     async def open_shop(self) -> None:
-        """Through the first of the doors of the bare address."""
+        """Open the shop by the first of the three links on the start page."""
         await self.payer.goto(self.told["base_url"])
         await expect(self.payer.locator(".doors a")).to_have_count(3)
         await self.payer.locator(".doors a").first.click()
         await self.payer.wait_for_url("**/shop")
 
     async def pay(self, scenario: str, *, asked_who: bool) -> str:
-        """From the shop to what the server says of it; the order's number."""
+        """Pay in the shop until the page shows the order as paid; return the order's number."""
         await self.payer.locator("#pay").click()
         if asked_who:
             await self.payer.locator("[data-user]").first.click()
@@ -143,7 +143,7 @@ class FirstRun:
     # -- who watches
 
     async def log_in(self) -> None:
-        """By the link the first time; it is good once, and later by name and password."""
+        """Log in by the link, which works once; later by name and password."""
         await self.watcher.goto(self.told["console_login_url"])
         if "/console/enter" in self.watcher.url:
             self.complaints.clear()  # the browser's own line about the 403
@@ -168,7 +168,7 @@ class FirstRun:
         await self.watcher.wait_for_url(ORDER_PAGE)
 
     async def open_signed_string(self, title: str) -> Locator:
-        """What was signed in the call ``title`` of the timeline."""
+        """Open the signed string of the call ``title`` in the timeline, and return its element."""
         step = self.watcher.locator(".timeline details", has_text=title).first
         await step.locator("summary").click()
         await step.locator("a[hx-get]").click()
@@ -185,12 +185,12 @@ class FirstRun:
         await self.watcher.wait_for_url(ORDER_PAGE)
 
     async def step_up(self, form: Locator) -> None:
-        """Prove once more who one is, if that is asked."""
+        """Enter the password where ``form`` asks for a step-up."""
         if await form.locator("[name=step_up]").count():
             await form.locator("[name=step_up]").fill(self.told["console_password"])
 
     async def reload_until(self, page: Page, seen: Locator, tries: int = 40) -> None:
-        """For pages that do not follow what happens by themselves."""
+        """Reload a page without live updates until ``seen`` is on it. Fails after ``tries``."""
         for _ in range(tries):
             if await seen.count():
                 return
@@ -204,11 +204,11 @@ class FirstRun:
         await self.watcher.goto(f"{self.told['simulator_url']}/simulator/")
 
     async def read_day(self) -> str:
-        """The day that it is in the simulation."""
+        """Read the simulated day."""
         return (await self.watcher.locator("#now").inner_text())[:10]
 
     async def refund_elsewhere(self, number: str) -> None:
-        """In the merchant console of WeChat Pay, so that the shop's books know nothing of it."""
+        """Refund in WeChat Pay's merchant console, so that the shop's ledger does not know of the refund."""
         button = self.watcher.locator("[data-live=orders] tr", has_text=number).locator("[data-to$='/console/refunds']")
         await button.click()
         await expect(self.watcher.locator("[data-live=refunds] tr", has_text=number)).to_be_visible()

@@ -44,7 +44,7 @@ class Payer:
         width: int = 390,
         user_agent: str | None = None,
     ) -> AsyncIterator[Payer]:
-        """In front of the shop, with a browser that has never been here."""
+        """Open the shop in a new browser context, without cookies."""
         context = await browser.new_context(
             locale=locale,
             viewport={"width": width, "height": 844},
@@ -79,17 +79,17 @@ class Payer:
         return self.page.locator("#pay")
 
     def text(self, words: str) -> Locator:
-        """Where ``words`` stand, seen or not."""
+        """The elements that contain ``words``, visible or not."""
         return self.page.get_by_text(words)
 
     async def choose(self, sku: str, quantity: int = 1) -> None:
-        """Pick in the shop as fingers do."""
+        """Choose products in the shop by tapping."""
         await self.page.locator(f".ware:has([value={sku}])").click()
         for _ in range(quantity - 1):
             await self.page.locator("[data-step='1']").click()
 
     async def check_out(self) -> None:
-        """From the shop to the cashier, for a browser that has to be authorised first."""
+        """Go from the shop to the cashier, in a browser that has to be authorised first."""
         await self.pay_button.click()
         await self.page.locator("[data-user]").first.click()
         await self.page.wait_for_url(PAY_PAGE)
@@ -100,7 +100,7 @@ class Payer:
         await expect(self.sheet.locator("#amount")).to_be_visible()
 
     async def pay(self, scenario: str = "success") -> None:
-        """From the cashier through the pay sheet."""
+        """Pay at the cashier, through the pay sheet."""
         await self.open_sheet()
         await self.sheet.locator("#scenario").select_option(scenario)
         for digit in "123456":
@@ -129,18 +129,18 @@ class Payer:
         return bool(await self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
     def order(self, number: str) -> dict[str, Any]:
-        """What the merchant's system reads of an order, with its timeline."""
+        """An order as the API returns it to the merchant's system, with its timeline."""
         return self._merchant_asks(f"/api/orders/{number}")
 
     def reports(self, number: str) -> list[dict[str, str]]:
-        """What pages have reported of WeChat's refusals of an order. The same basket is the same order."""
+        """The pages' reports of refusals of WeChat's browser for an order. The same basket is the same order."""
         return [line["detail"] for line in self.order(number)["timeline"] if line["what"] == "page_refused"]
 
     def order_count(self) -> int:
         return len(self._merchant_asks("/api/orders?limit=100")["orders"])
 
     def sent(self, method: str, path: str) -> int:
-        """How often the page has asked for ``path``."""
+        """The number of requests by ``method`` that the page has sent to ``path``."""
         return self.requests.count(f"{method} {self.url}{path}")
 
     def _merchant_asks(self, path: str) -> dict[str, Any]:

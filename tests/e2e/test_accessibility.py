@@ -158,7 +158,7 @@ async def violations(page: Page, rules: Sequence[str] = STANDARDS) -> list[str]:
 
 
 async def test_axe_finds_what_is_wrong(visitor: Visitor) -> None:
-    """So that an empty list says something."""
+    """Break a page on purpose: axe must report the faults, or its empty lists elsewhere would prove nothing."""
     context = await visitor.context("zh-CN", logged_in=False)
     page = await context.new_page()
     await page.goto(visitor.address("/console/login"))

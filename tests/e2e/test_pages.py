@@ -139,6 +139,6 @@ async def test_a_new_release_is_never_mixed_with_files_that_a_browser_kept(payer
 
 
 async def _chinese(payer: Payer) -> str:
-    """What a page that is meant to be English still says in Chinese."""
+    """The Chinese characters that an English page shows."""
     shown = await payer.page.inner_text("body")
     return "".join(character for character in shown if "\u4e00" <= character <= "\u9fff")

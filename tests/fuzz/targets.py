@@ -1,5 +1,6 @@
-"""What is fuzzed: the XML codec, the notification gate and the bill parser. Each takes any bytes and may refuse them in
-its own words only; what it takes must hold what it says."""
+"""Fuzz targets: the XML codec, the receiver of notifications and the bill parser.
+
+Each takes any bytes and may refuse them with its own errors only; what it accepts must be consistent."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ BILLS = Path(__file__).parents[1] / "fixtures" / "bills"
 
 
 def read_xml(data: bytes) -> None:
-    """What is read can be written and is read back equal."""
+    """Check that fields parsed from ``data`` can be written as XML and are then parsed as the same fields."""
     try:
         fields = xmlcodec.parse(data)
     except Malformed:
@@ -41,7 +42,7 @@ def read_xml(data: bytes) -> None:
 
 
 def read_notification(data: bytes) -> None:
-    """As it comes, and with a right signature, so that what lies behind the signature is reached too."""
+    """Receive ``data`` as it is and with valid signatures, so that the code after the verification runs too."""
     v2, v3, platform = _gate()
     for headers in ({}, platform.v3_signed(data).headers):
         _receive(v3 if headers else v2, headers, data)
@@ -56,7 +57,7 @@ def read_notification(data: bytes) -> None:
 
 
 def read_bill(data: bytes) -> None:
-    """Every line is an entry or the bill is broken."""
+    """Check that every line of the bill is an entry, unless the bill is refused as broken."""
     lines = data.decode("utf-8", "replace").splitlines(keepends=True)
     for read in (trade_lines, flow_lines):
         try:

@@ -24,7 +24,7 @@ MISSING = "no Node here, or its packages are not installed: .venv/bin/python -m 
 
 
 class NodeError(Exception):
-    """What the SDK has thrown: ``code``, ``status`` and ``data`` where it says them."""
+    """An error that the SDK threw; ``code``, ``status`` and ``data`` are None where the SDK gave none."""
 
     def __init__(self, told: dict[str, Any]) -> None:
         super().__init__(told["message"])
@@ -60,7 +60,7 @@ class NodeSdk:
         )
 
     def call(self, name: str, *args: Any) -> Any:
-        """What the SDK's promise came to. Raises NodeError."""
+        """Call ``name`` in the SDK and return the value of its promise. Raises NodeError when it is rejected."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps({"call": name, "args": args}) + "\n")

@@ -62,7 +62,7 @@ def order(simulator: SimulatorProcess) -> dict[str, Any]:
 
 
 def page(pay: WeChatPay, appid: str, prepay_id: str) -> dict[str, str]:
-    """What a page passes to getBrandWCPayRequest, signed by the library."""
+    """The parameters that a page passes to getBrandWCPayRequest, signed by the library."""
     params = {"appId": appid, "timeStamp": "1800000000", "nonceStr": "nonce", "package": f"prepay_id={prepay_id}"}
     return params | {"signType": "RSA", "paySign": pay.sign(list(params.values()))}
 
@@ -85,7 +85,7 @@ def test_it_places_pays_queries_and_believes_the_notification(
 
 
 def paid(pay: WeChatPay, simulator: SimulatorProcess) -> str:
-    """An order that is paid; its number."""
+    """Place and pay an order whose notification is lost; return its number."""
     asked = order(simulator)
     prepay_id = json.loads(pay.pay(**asked)[1])["prepay_id"]
     params = page(pay, simulator.credentials["appid"], prepay_id)

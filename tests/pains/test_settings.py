@@ -14,7 +14,7 @@ from tests.support.keys import certificate_pem, private_pem, public_pem
 
 
 class Pain(NamedTuple):
-    """``induce`` it; the check ``id`` then fails, or warns, and sees ``says``."""
+    """A wrong setting: after ``induce``, the check ``id`` fails or warns, with a text that contains ``says``."""
 
     id: str
     says: str
@@ -154,7 +154,7 @@ STABLE = "/cgi-bin/stable_token"
 
 
 class LivePain(NamedTuple):
-    """As ``Pain``, in front of the simulator."""
+    """A ``Pain`` whose check calls the simulator."""
 
     id: str
     says: str

@@ -54,23 +54,23 @@ class Cluster:
 
     @property
     def shop(self) -> Shop:
-        """One of the processes, the other one next time."""
+        """The shop of either process, in turn."""
         return next(self._turns)
 
     # -- the merchant -------------------------------------------------------------------------------------------------
 
     async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> Response:
-        """The merchant's system at either process."""
+        """Call the API of either process as the merchant's system."""
         data = None if body is None else json.dumps(body)
         return await self.shop.ask(method, target, data, MERCHANT | headers)
 
     async def sold(self, count: int, **terms: Any) -> list[Order]:
-        """So many orders placed; of both APIs in turn unless told which."""
+        """Place ``count`` orders, of both API versions in turn unless ``api`` is given."""
         apis = cycle([terms.pop("api")] if "api" in terms else ["v2", "v3"])
         return await crowd([self.shop.sold(api=api, **terms) for _, api in zip(range(count), apis, strict=False)])
 
     async def bought(self, count: int, **terms: Any) -> list[Order]:
-        """So many orders placed, paid, and known as paid."""
+        """Place and pay ``count`` orders, and wait until the service has recorded each as paid."""
         orders = await self.sold(count, **terms)
         await crowd([self.pay(order) for order in orders])
         await self.until_all(orders, "SUCCESS")
@@ -85,7 +85,7 @@ class Cluster:
         return await self.ask("POST", target, {"refund": amount, "reason": "缺货"}, **named)
 
     async def refunds(self, order: Order) -> list[dict[str, Any]]:
-        """Those of an order, the oldest first."""
+        """The refunds of an order, the oldest first."""
         listed: list[dict[str, Any]] = (await self.ask("GET", f"/api/orders/{order['out_trade_no']}/refunds")).json()[
             "refunds"
         ]
@@ -98,7 +98,7 @@ class Cluster:
         return [order["trade_state"] for order in await self.stored(orders)]
 
     async def until_all(self, orders: Iterable[Order], *states: str) -> list[Order]:
-        """The stored orders once each is in one of ``states``."""
+        """Wait until each order is in one of ``states``; return the stored orders."""
 
         async def there() -> list[Order]:
             stored = await self.stored(orders)
@@ -107,7 +107,7 @@ class Cluster:
         return await until(there)
 
     def events(self) -> dict[str, list[str]]:
-        """What the merchant has been told of each order, in that order; repetitions once."""
+        """The types of the events that the merchant received, by order number, as they arrived; repetitions once."""
         for message in self.sink.received[self._heard :]:
             self._heard += 1
             event = json.loads(message.body)
@@ -115,18 +115,18 @@ class Cluster:
         return {number: list(types.values()) for number, types in self._told.items()}
 
     async def until_told(self, orders: Iterable[Order], *types: str) -> None:
-        """Until the merchant has been told just this of each order."""
+        """Wait until the merchant has received just these events of each order."""
         numbers = [order["out_trade_no"] for order in orders]
 
         async def there() -> bool:
             response = self.events()
             return all(response.get(number) == list(types) for number in numbers)
 
-        await self.advance(seconds=1)  # whoever rests gets up
+        await self.advance(seconds=1)  # workers that rest wake up
         await until(there)
 
     async def until_handed_out(self) -> None:
-        """Until no order has an event left: what comes due next finds none that another process may hand out again."""
+        """Wait until no order has an event left that another process may hand out again later."""
 
         async def there() -> bool:
             return await self._database["orders"].find_one({"outbox": {"$exists": True}}) is None
@@ -136,7 +136,7 @@ class Cluster:
     # -- the books ----------------------------------------------------------------------------------------------------
 
     async def reconciled(self, day: date) -> dict[str, Any]:
-        """The result of a day with all its differences, once there is one."""
+        """Wait for the result of a day; return it with all its differences."""
 
         async def there() -> dict[str, Any]:
             response = await self.ask("GET", f"/api/reconciliations/{day}")
@@ -145,7 +145,7 @@ class Cluster:
         return await until(there)
 
     async def reconcile(self, day: date) -> Response:
-        """Now."""
+        """Reconcile a day now."""
         return await self.ask("POST", f"/api/reconciliations/{day}")
 
     async def repair(self, day: date, difference: dict[str, Any], action: str) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class Cluster:
     # -- the operator -------------------------------------------------------------------------------------------------
 
     async def alarms(self, kind: str) -> int:
-        """How often an operator was called, at either process."""
+        """The number of alarms of ``kind`` that the two processes have raised together."""
         count = 0
         for shop in self.shops:
             metrics = (await shop.get("/metrics")).body.decode()
@@ -176,7 +176,7 @@ class Cluster:
     # -- WeChat -------------------------------------------------------------------------------------------------------
 
     async def wechat(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """A control call; what it answers."""
+        """Make a control call to the simulator, and return its answer."""
         address = f"{self.simulator.url}/simulator/{path}"
         data = None if body is None else json.dumps(body)
         response = await self.shop.ask(method, address, data, {"Content-Type": "application/json"})
@@ -185,15 +185,15 @@ class Cluster:
         return answer
 
     async def pay(self, order: Order, scenario: str = "success") -> str:
-        """What the page hears."""
+        """Pay an order at the simulator, and return the ``err_msg`` that the page receives."""
         return str((await self.wechat("POST", "bridge", {**order["pay"], "scenario": scenario}))["err_msg"])
 
     async def pay_anyway(self, order: Order, **more: str) -> str:
-        """A payment that WeChat's rules forbid; its transaction_id."""
+        """Make a payment that WeChat's rules forbid; return its transaction_id."""
         return str((await self.wechat("POST", f"orders/{order['out_trade_no']}/payments", more))["transaction_id"])
 
     async def truth(self, orders: Iterable[Order]) -> list[Order]:
-        """The orders as WeChat has them, once all it had to say was said."""
+        """The orders as the simulator has them, once nothing of them is pending there."""
 
         async def final_order(order: Order) -> Order:
             return await until(lambda: self._final_order(order["out_trade_no"]))
@@ -205,7 +205,7 @@ class Cluster:
         return order if not order["pending"] else {}
 
     async def served(self, path: str) -> int:
-        """How often WeChat was asked for ``path``, in which a number is a star."""
+        """The number of requests to ``path`` that the simulator served; ``path`` has a star in place of a number."""
         count: int = (await self.wechat("GET", "stats"))["served"].get(path, 0)
         return count
 
@@ -221,16 +221,16 @@ class Cluster:
         return datetime.fromisoformat((await self.wechat("GET", "clock"))["now"])
 
     async def advance(self, **span: float) -> None:
-        """Both processes have heard of it when this is over."""
+        """Move the simulated clock by ``span``; both processes know the new time when the call returns."""
         await self.wechat("POST", "clock", {"advance_s": timedelta(**span).total_seconds()})
 
     async def move_to(self, day: date, hour: int, minute: int = 0) -> None:
-        """It becomes that time in Beijing, or stays later."""
+        """Move the simulated clock to this time in Beijing, unless it is later already."""
         wanted = datetime(day.year, day.month, day.day, hour, minute, tzinfo=BEIJING)
         await self.advance(seconds=max(0.0, (wanted - await self.now()).total_seconds()))
 
     async def new_day(self) -> date:
-        """Noon of the next day in Beijing, so that whatever follows happens on that day."""
+        """Move to noon of the next day in Beijing, so that all that follows happens on that day; return the day."""
         tomorrow = (await self.now()).astimezone(BEIJING).date() + timedelta(days=1)
         await self.move_to(tomorrow, 12)
         return tomorrow

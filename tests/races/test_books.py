@@ -56,7 +56,7 @@ async def busy(cluster: Cluster) -> BusyDay:
 
 
 async def succeeded(cluster: Cluster, answers: list[Response]) -> None:
-    """Once the payers have these refunds, and it is known here."""
+    """Wait until these refunds have succeeded and the service knows."""
     numbers = [response.json()["out_refund_no"] for response in answers]
     await cluster.advance(seconds=5)
     await crowd([until(partial(_succeeded, cluster, number)) for number in numbers])
@@ -73,7 +73,7 @@ def identity(response: dict[str, Any]) -> tuple[str, ...]:
 
 
 def told_of(result: dict[str, Any]) -> Counter[tuple[str, ...]]:
-    """What the differences of a result are about."""
+    """Count the open differences of a result by kind and numbers."""
     sides = [(d["wechat"] or d["ours"]) | {"kind": d["kind"]} for d in result["differences"] if d["status"] == "open"]
     return Counter(map(identity, sides))
 
@@ -107,20 +107,20 @@ async def test_of_many_runners_at_once_one_runs_and_nothing_is_booked_twice(
 
 
 def forget(url: str, day: date) -> None:
-    """As if nobody had ever reconciled ``day``."""
+    """Delete the run and the differences of ``day``, as if it had never been reconciled."""
     with MongoClient[dict[str, Any]](url) as client:
         client["cluster"][DIFFERENCES].delete_many({"day": day.isoformat()})
     forget_run(url, day)
 
 
 def forget_run(url: str, day: date) -> None:
-    """As if ``day`` had not been reconciled, while its differences are known."""
+    """Delete the run of ``day``, but keep its differences."""
     with MongoClient[dict[str, Any]](url) as client:
         client["cluster"][DAYS].delete_one({"day": day.isoformat()})
 
 
 def command(name: str, collection: str) -> bytes:
-    """How a command on a collection begins on the wire."""
+    """The bytes with which a command on ``collection`` begins in MongoDB's wire protocol."""
     return name.encode() + b"\0" + (len(collection) + 1).to_bytes(4, "little") + collection.encode() + b"\0"
 
 
@@ -191,7 +191,7 @@ async def test_a_bill_that_is_late_is_waited_for_and_alarmed_from_the_evening_on
 
 
 async def _put_off(cluster: Cluster, url: str, day: date) -> bool:
-    """Whether the day is to be tried again later, and by nobody now."""
+    """Whether the day is due again later and no process is working on it."""
     now, stored = await cluster.now(), documents(url, "cluster", DAYS, "day", [day.isoformat()])
     return all(each["due_at"] > now and "leased_until" not in each for each in stored) and bool(stored)
 
@@ -228,7 +228,7 @@ async def test_a_day_whose_bill_wechat_has_no_more_is_alarmed_once(cluster: Clus
     """K5, after three months."""
     day = await cluster.new_day()
     await cluster.bought(1)
-    await cluster.reconciled(day - timedelta(days=1))  # or that day, too, is alarmed after three months
+    await cluster.reconciled(day - timedelta(days=1))  # otherwise that day, too, raises an alarm after three months
     failed = await cluster.alarms("reconciliation_failed")
     await cluster.fault(TRADE_BILL, "refuse", code="STATEMENT_CREATING", message="账单生成中")
     await cluster.move_to(day + timedelta(days=1), 10, 6)
@@ -238,7 +238,7 @@ async def test_a_day_whose_bill_wechat_has_no_more_is_alarmed_once(cluster: Clus
     await until(partial(_alarmed, cluster, "reconciliation_failed", failed + 1))
     await until(
         partial(_put_off, cluster, mongo.url, day)
-    )  # whoever stops between the two leaves a day that is told again
+    )  # a process stopped between alarm and delay would raise the alarm again
     for _ in range(3):
         await cluster.advance(seconds=RETRY.total_seconds() + 1)
         await asyncio.sleep(0.2)

@@ -32,7 +32,7 @@ async def test_of_a_hundred_refunds_of_60_on_100_over_two_processes_one_is_accep
 
 
 async def refunded(cluster: Cluster, order: Order, amount: int) -> None:
-    """Once nothing is under way and so much is put aside here, so much went back at WeChat."""
+    """Wait until no refund is in progress and ``amount`` is reserved; fail unless WeChat has refunded the same."""
 
     async def there() -> bool:
         states = {refund["state"] for refund in await cluster.refunds(order)}
@@ -49,7 +49,7 @@ async def test_of_a_hundred_refunds_of_1_fifty_are_queued_a_minute_apart(cluster
     asked = await cluster.served(PATHS["v3"])
     answers = await crowd([cluster.refund(order, 1) for _ in range(100)])
     assert Counter(response.status for response in answers) == {202: 50, 409: 50}
-    for _ in range(100):  # a leap longer than a lease makes whoever is at work begin anew, which may cost a turn
+    for _ in range(100):  # a leap beyond a lease makes a process at work start again, which may cost a turn
         sent = await _sent(cluster, order)
         if sent == 50:
             break
@@ -65,7 +65,7 @@ async def test_of_a_hundred_refunds_of_1_fifty_are_queued_a_minute_apart(cluster
 
 
 async def _sent(cluster: Cluster, order: Order) -> int:
-    """How many refunds of the order WeChat has taken."""
+    """The number of refunds of the order that WeChat has accepted."""
     return len((await cluster.wechat("GET", f"orders/{order['out_trade_no']}"))["refunds"])
 
 
@@ -121,7 +121,7 @@ async def test_whatever_happens_to_the_answer_the_number_stays_and_the_money_goe
 
 
 async def lose_each(cluster: Cluster, orders: list[Order], api: str) -> list[Response]:
-    """What was answered to a refund of each order of ``api``, to each of which something else happened."""
+    """Refund 60 fen of each order of ``api``, each under another fault of LOST; return the service's responses."""
     clicks = []
     for order, (fault, more) in zip([order for order in orders if order["api"] == api], LOST, strict=True):
         await cluster.fault(PATHS[api], fault, times=1, **more)
@@ -265,7 +265,7 @@ async def test_a_refund_that_is_under_way_for_days_is_alarmed_once_and_stays_put
 
 
 async def one_that_ends(cluster: Cluster, scenario: str, api: str) -> tuple[Order, str]:
-    """An order with a refund of 60 that will live through ``scenario``, and its number."""
+    """An order with a refund of 60 fen that follows ``scenario``, and the refund's number."""
     (order,) = await cluster.bought(1, api=api, total=100)
     await cluster.wechat("POST", "refunds/scenarios", {"scenario": scenario, "out_trade_no": order["out_trade_no"]})
     response = await cluster.refund(order, 60)

@@ -45,7 +45,7 @@ ORDER = an_order()
 
 @pytest.fixture(autouse=True)
 def no_fault_outlives_its_test() -> None:
-    """No test here has a fault in the simulator, and most need none."""
+    """Do nothing: no test of this module sets a fault in the simulator."""
 
 
 @pytest.fixture(params=DRIVERS)
@@ -76,7 +76,7 @@ async def storage(mongo: EmbeddedMongo, database: str) -> AsyncIterator[MongoSto
 
 @pytest.fixture(scope="module")
 async def all_processes() -> AsyncIterator[list[StoreProcess]]:
-    """Four of them; the first two and the last two are one of each driver. They end in peace."""
+    """Four processes, of both drivers in turn. Each must exit with status 0."""
     started = [await StoreProcess.start(driver) for driver in DRIVERS * 2]
     yield started
     assert [await process.stop() for process in started] == [0] * 4
@@ -84,7 +84,7 @@ async def all_processes() -> AsyncIterator[list[StoreProcess]]:
 
 @pytest.fixture
 async def crowd(all_processes: list[StoreProcess], mongo: EmbeddedMongo, database: str) -> list[StoreProcess]:
-    """All of them at the database of the test."""
+    """The four processes, with the database of the test open."""
     for process in all_processes:
         await process.do("open", url=mongo.url, database=database)
     return all_processes
@@ -92,7 +92,7 @@ async def crowd(all_processes: list[StoreProcess], mongo: EmbeddedMongo, databas
 
 @pytest.fixture
 def process(crowd: list[StoreProcess], driver: Driver) -> StoreProcess:
-    """One with that driver."""
+    """A process that uses ``driver``."""
     return crowd[DRIVERS.index(driver)]
 
 
@@ -219,7 +219,7 @@ async def test_a_write_that_arrives_after_its_retry_loses(
 async def test_a_write_that_arrives_before_its_retry_is_the_one_that_counts(
     mongo: EmbeddedMongo, driver: Driver, database: str, storage: MongoStorage
 ) -> None:
-    """It arrives while the second try is on its way, which then finds the revision moved, and its own work done."""
+    """The first try arrives while the second is on its way, which finds a new revision and its own change made."""
     await storage.orders.insert(ORDER, "write-0")
     proxy = LateProxy(port_of(mongo.url))
     async with proxy.listening() as port:
@@ -283,7 +283,7 @@ async def test_of_orders_that_want_one_transaction_one_is_paid_by_it(
 async def test_of_orders_that_want_one_refund_number_one_has_it(
     crowd: list[StoreProcess], storage: MongoStorage, raw: Any
 ) -> None:
-    """Whoever has it gets the same refund again; to the others it is taken."""
+    """The order that has the number gets the same refund again; every other order gets OUT_REFUND_NO_USED."""
     numbers = [f"order-{i:04}" for i in range(40)]
     for i, number in enumerate(numbers):
         await storage.orders.insert(paid(an_order(number), f"T{i}"), "write-0")
@@ -306,7 +306,7 @@ async def test_of_orders_that_want_one_refund_number_one_has_it(
 async def test_a_process_that_meets_an_order_of_a_newer_release_reads_it_and_leaves_it_alone(
     process: StoreProcess, storage: MongoStorage, raw: Any
 ) -> None:
-    """It has changed the order just before, and remembers it."""
+    """The process has changed the order just before the newer release did, and remembers the order."""
     await storage.orders.insert(ORDER, "write-0")
     other = an_order("other-order")
     await storage.orders.insert(other, "write-0")
@@ -380,7 +380,7 @@ async def test_while_the_server_stands_still_every_call_ends_in_time_and_afterwa
 
 
 def test_the_limits_of_callers_are_shorter_than_a_call_may_take() -> None:
-    """Otherwise nobody left while a call was under way."""
+    """Otherwise no caller would time out while a call is in progress."""
     assert max(CALLER_S, PROBE_S) < ANSWERED_S
 
 

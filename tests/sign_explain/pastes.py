@@ -49,7 +49,7 @@ def json_log(fields: Fields) -> str:
 
 
 def json_ascii(fields: Fields) -> str:
-    """As Laravel and Go log it: escaped slashes and characters, within another document."""
+    """JSON as Laravel and Go log it: a string within another document, with escaped slashes and characters."""
     inner = json.dumps(fields).replace("/", "\\/")
     return json.dumps({"level": "debug", "ts": 1772337600.1, "msg": "request", "payload": inner}) + "\n"
 
@@ -135,7 +135,7 @@ PAIRS: Mapping[str, Callable[[Fields], str]] = {
 
 
 def prefixed(text: str) -> str:
-    """What docker compose and systemd put before each line."""
+    """Put a container's name before each line, as docker compose does."""
     return "".join(f"app_1  | {line}\n" for line in text.splitlines())
 
 

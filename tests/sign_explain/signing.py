@@ -54,7 +54,7 @@ def v2(fields: dict[str, str], secret: str = V2_KEY) -> str:
 
 
 def xml(fields: dict[str, str], sign: str = "") -> str:
-    """As WeChat's samples look."""
+    """XML as in WeChat's samples: one field a line, each value in CDATA; ``sign`` is last and plain."""
     rows = [f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items()]
     rows += [f"<sign>{sign}</sign>"] if sign else []
     return "<xml>\n" + "\n".join(rows) + "\n</xml>\n"

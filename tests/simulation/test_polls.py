@@ -47,7 +47,11 @@ class Looks(OrderWork):
 async def _look(
     loop: SimulatedLoop, dates: Sequence[timedelta], ahead: timedelta = timedelta(0), leap: timedelta | None = None
 ) -> tuple[datetime, list[timedelta]]:
-    """What a worker looks at, and when, while another process writes documents with ``dates``, for ten minutes."""
+    """Run a worker for ten minutes after another process wrote documents that are due at ``dates``.
+
+    Return the start, and the times since then at which the worker looked for work. ``ahead`` is by how much the
+    worker's clock is ahead; ``leap`` moves that clock once, after the writes.
+    """
     clock, truth = SimulatedClock(loop, ahead), SimulatedClock(loop)
     database = MemoryDatabase(truth)
     state = ProcessState("x", Trace(loop))

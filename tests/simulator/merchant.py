@@ -52,7 +52,7 @@ def from_now(seconds: float) -> datetime:
 
 
 class Merchant:
-    """Speaks both APIs to one simulator."""
+    """A merchant that calls both API versions of one simulator."""
 
     def __init__(self, simulator: SimulatorProcess, notify_url: str = "http://127.0.0.1:9/notify") -> None:
         self.simulator = simulator
@@ -121,7 +121,7 @@ class Merchant:
         return fields["out_trade_no"], answer
 
     def v2_pay(self, prepay_id: str, kind: str = "MD5") -> dict[str, str]:
-        """What the page passes to getBrandWCPayRequest."""
+        """The signed parameters that the page passes to getBrandWCPayRequest."""
         fields = self._pay_head(prepay_id) | {"signType": kind}
         return fields | {"paySign": v2_sign(fields, self.known["api_v2_key"], kind)}
 
@@ -202,7 +202,7 @@ class Merchant:
         return self.v3("GET", f"/v3/refund/domestic/refunds/{out_refund_no}")
 
     def v3_pay(self, prepay_id: str) -> dict[str, str]:
-        """What the page passes to getBrandWCPayRequest."""
+        """The signed parameters that the page passes to getBrandWCPayRequest."""
         fields = self._pay_head(prepay_id)
         return fields | {"signType": "RSA", "paySign": self.sign(*fields.values())}
 

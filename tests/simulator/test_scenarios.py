@@ -23,12 +23,12 @@ def total(shop: Merchant, api: str, message: Received) -> int:
 
 
 def age_s(message: Received) -> float:
-    """How old v3's timestamp says the message is."""
+    """The age of a v3 message by its Wechatpay-Timestamp, in seconds."""
     return time.time() - int(message.headers["Wechatpay-Timestamp"])
 
 
 def play(shop: Merchant, api: str, scenario: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """What the page heard, and the truth."""
+    """Place an order and pay it in ``scenario``; return what the page received, and the simulator's order."""
     out_trade_no, params = shop.place(api)
     heard = shop.bridge(params, scenario)
     return heard, shop.simulator.order(out_trade_no)

@@ -25,14 +25,14 @@ LOADED = "loaded"
 
 
 class Backing(ABC):
-    """One database."""
+    """A database, which tests open as several processes and whose documents they read and change."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self._opened: list[Storage] = []
 
     def open(self) -> Storage:
-        """The stores as one more process has them."""
+        """Open the stores as one more process."""
         self._opened.append(self._storage())
         return self._opened[-1]
 

@@ -85,7 +85,7 @@ async def must_read_each_once(storage: Storage, orders: Sequence[Order]) -> None
 async def test_each_payment_and_refund_of_a_busy_day_is_read_once(
     storage: Storage, backing: Backing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With windows that are small, as memory reads all of it for each."""
+    """The windows are small, because the memory store reads all documents for each window."""
     monkeypatch.setattr("storage.stores.windows.MOST", 60)
     monkeypatch.setattr("storage.stores.windows.WANTED", 15)
     orders = a_busy_day(60, 50)
@@ -96,7 +96,7 @@ async def test_each_payment_and_refund_of_a_busy_day_is_read_once(
 async def test_no_payment_falls_between_two_windows(
     storage: Storage, backing: Backing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One in each millisecond, and windows of so few that their ends come to lie anywhere."""
+    """A payment in each millisecond, and windows of so few payments that one may end after any of them."""
     monkeypatch.setattr("storage.stores.windows.MOST", 20)
     monkeypatch.setattr("storage.stores.windows.WANTED", 5)
     monkeypatch.setattr("storage.stores.windows.SHORTEST", 10 * MILLISECOND)
@@ -169,7 +169,7 @@ async def test_orders_are_read_by_their_numbers_paid_or_not(storage: Storage, ba
 
 
 async def test_a_refund_belongs_to_the_day_on_which_it_was_last_sent(storage: Storage, backing: Backing) -> None:
-    """Not to that of its request, of an earlier try, or of its end."""
+    """Not to the day of its request, of an earlier try, or of its end."""
     order = sold("one-order", START - timedelta(days=5))
     day = timedelta(days=1)
     refunds = (
@@ -205,7 +205,7 @@ async def test_a_refund_says_what_was_asked_and_what_became_of_it(storage: Stora
 
 @pytest.mark.parametrize("days", [1, 364, 371])
 async def test_a_refund_of_an_old_order_is_read_too(storage: Storage, backing: Backing, days: int) -> None:
-    """It is paid within a week, and refunded within a year after that."""
+    """An order can be paid within a week, and refunded within a year after the payment."""
     order = sold("old-order", START - timedelta(days=days))
     await backing.load([replace(order, refunds=(refund_of(order, "R-1", START),))])
     assert numbers(await read(storage.book_entries.list_refunds(MCHID, DAY))) == once(["R-1"])

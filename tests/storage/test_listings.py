@@ -31,7 +31,7 @@ SECOND = timedelta(seconds=1)
 
 
 async def all_pages(fetch: Callable[[str], Awaitable[Page[Any]]], limit: int) -> list[Any]:
-    """What all pages list together; each but the last one is full."""
+    """The items of all pages. Fails if a page but the last one is not full, or holds more than ``limit``."""
     listed: list[Any] = []
     cursor = ""
     while True:
@@ -290,7 +290,7 @@ async def test_the_differences_of_a_day_are_listed_in_the_order_of_their_ids(sto
 
 @pytest.mark.parametrize("limit", [1, 2])
 async def test_differences_that_cannot_be_read_hold_up_no_other(storage: Storage, backing: Backing, limit: int) -> None:
-    """Not even where a page has nothing else."""
+    """Not even where a page holds no others."""
     day = date(2026, 2, 28)
     differences = sorted([a_difference(i, day) for i in range(6)], key=lambda difference: difference.id)
     for difference in differences:

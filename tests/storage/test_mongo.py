@@ -476,7 +476,7 @@ async def test_a_server_that_goes_away_meanwhile_is_a_problem(failure: Exception
 @pytest.mark.parametrize("failure", [AutoReconnect("gone"), NotPrimaryError("stepped down")])
 @pytest.mark.parametrize("name", ["order insert", "order replace"])
 async def test_a_write_that_got_no_reply_is_sent_once_more(name: str, failure: Exception) -> None:
-    """As the driver does for its own methods: the connection may have been out of use."""
+    """The driver does the same for its own methods: the connection may have been dead before the write."""
     driver = SlowDriver(lost=[failure])
     driver.answer.set()
     assert await CALLS[name](slow_storage(driver)) is True

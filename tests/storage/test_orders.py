@@ -40,7 +40,7 @@ def core(storage: Storage, clock: ManualClock) -> Core:
 
 @pytest.fixture
 def other(backing: Backing, clock: ManualClock) -> Core:
-    """Those of another process."""
+    """The use cases of another process."""
     return Core(StorageBackend(backing.open(), clock))
 
 
@@ -171,7 +171,7 @@ async def test_orders_that_cannot_be_read_hold_up_no_other(storage: Storage, bac
     damages: list[Document] = [{"api": "v9"}, {"total": "free"}, {"prepay": {"from": "afar"}}]
     for order, damage in zip(orders[:3], damages, strict=True):
         await backing.change(ORDERS, order.key, damage)
-    for _ in range(3):  # it may have to find out which they are
+    for _ in range(3):  # the first calls may have to find out which orders are unreadable
         due = await storage.orders.list_due(NOW, 3)
         staged = await storage.orders.with_events(NOW, 3)
     readable = {order.out_trade_no for order in orders[3:]}

@@ -228,7 +228,7 @@ class Questions(CommandListener):
 
 
 async def examined(client: AsyncMongoClient[Document], question: Question) -> int:
-    """How many documents the server looks at."""
+    """The number of documents that the server examines to answer ``question``."""
     find: Document = {"find": question.collection, "filter": question.filter}
     if question.limit:
         find |= {"sort": question.sort, "limit": question.limit} if question.sort else {"limit": question.limit}
@@ -368,7 +368,7 @@ FOR_A_PAGE = GROWTH * (PAGE + 1)
 
 
 def spare(name: str) -> int:
-    """How many documents more than it returns a query may look at."""
+    """The number of documents that query ``name`` may examine beyond those that it returns."""
     if name in LISTINGS or name in STAFF_LISTINGS:
         return FOR_A_PAGE
     if name in LATEST:

@@ -52,13 +52,13 @@ class RefundStoreFixture:
         self._turns = 0
 
     async def update(self, transition: Callable[[Order], Order], key: str = ORDER.key) -> bool:
-        """Whether it changed anything; one process after the other."""
+        """Apply ``transition`` in the processes in turn; return whether the order changed."""
         self._turns += 1
         process = self._processes[self._turns % len(self._processes)]
         return (await process.updates.update(key, transition)).happened
 
     async def request(self, draft: Refund) -> bool | FenpayError:
-        """Reserve a refund; whether that changed anything, or why it cannot be."""
+        """Reserve a refund; return whether the order changed, or the error that refused the refund."""
         try:
             return await self.update(lambda order: request_refund(order, draft, NOW))
         except FenpayError as error:
@@ -76,7 +76,7 @@ class RefundStoreFixture:
             return error
 
     async def end(self, refund: Refund, state: RefundState) -> bool:
-        """Apply WeChat's word that a refund ended."""
+        """Apply WeChat's message that a refund ended in ``state``; return whether the order changed."""
         fact = a_refund_fact(refund, state)
         return await self.update(lambda order: apply_refund(order, fact, source="query", now=NOW))
 
@@ -98,14 +98,14 @@ class RefundStoreFixture:
 
 @pytest.fixture
 async def refund_gateway(storage: Storage, backing: Backing, clock: ManualClock) -> RefundStoreFixture:
-    """Of one order, paid with 100 fen."""
+    """The refunds of one order, paid with 100 fen."""
     processes = [Core(StorageBackend(stores, clock)) for stores in (storage, backing.open())]
     await processes[0].updates.insert(ORDER)
     return RefundStoreFixture(*processes)
 
 
 def codes(results: list[bool | FenpayError]) -> Counter[str]:
-    """How often there was room, and how often each refusal."""
+    """Count the results: errors by their public code, others by ``True`` (reserved) or ``False``."""
     return Counter(result.public_code if isinstance(result, FenpayError) else str(result) for result in results)
 
 
@@ -196,7 +196,7 @@ async def test_what_was_released_is_never_reserved_again_under_its_number(refund
 async def test_refunds_that_came_to_nothing_are_kept_up_to_a_bound_and_stop_no_other(
     refund_gateway: RefundStoreFixture,
 ) -> None:
-    """Those of which an event waits are kept until it is handed out."""
+    """A refund is kept beyond the bound until its event is handed out."""
     numbers = [f"refund-{number:03}" for number in range(MAX_FAILED + 5)]
     for number in numbers:
         assert await refund_gateway.request(a_draft(number, 100)) is True
@@ -230,7 +230,7 @@ async def test_a_released_refund_makes_room_among_the_fifty(refund_gateway: Refu
 
 
 async def test_refunds_of_an_order_are_sent_a_minute_apart(refund_gateway: RefundStoreFixture) -> None:
-    """Each by whoever holds its lease, all at once."""
+    """Ten refunds are claimed and sent at the same time, each under its own lease: one is sent, nine wait."""
     for number in range(10):
         await refund_gateway.request(a_draft(f"refund-{number}", 1))
 

@@ -173,7 +173,7 @@ async def test_an_unknown_key_is_none(storage: Storage, find: Callable[[Storage]
 
 
 async def test_zero_is_not_nothing(storage: Storage) -> None:
-    """What the payer paid may be all coupons."""
+    """``payer_total`` is 0 when coupons cover the whole amount; the stores must not read 0 as missing."""
     paid = replace(full_order(), payments=(replace(full_order().payments[0], payer_total=0),))
     await storage.orders.insert(paid, "write-1")
     stored = await storage.orders.get(paid.key)
@@ -235,7 +235,7 @@ async def test_fields_that_are_not_known_do_not_keep_a_value_from_being_read(
     key = key_of(value)
     await store.insert(value, "write-1")
     document = await backing.document(COLLECTION[kind], key)
-    free = ("detail", "headers", "found", "data")  # whose keys are not ours, or are checked
+    free = ("detail", "headers", "found", "data")  # fields whose keys are not defined here, or are checked
     await backing.put(COLLECTION[kind], [with_strange_fields(document, free)])
     stored: Stored[Any] = await store.get(key)
     assert stored.value == value
@@ -252,7 +252,7 @@ def with_strange_fields(document: Any, free: tuple[str, ...]) -> Any:
 
 
 async def test_an_empty_order_keeps_no_empty_fields(storage: Storage, backing: Backing) -> None:
-    """So that indexes over what is due, paid or staged hold only such orders."""
+    """Without those fields, the indexes over due, paid or staged orders hold only such orders."""
     await storage.orders.insert(bare_order(), "write-1")
     document = await backing.document(ORDERS, f"{MCHID}:{NUMBER}")
     absent = {"due_at", "outbox_due_at", "paid_at", "refund_states", "refund_changed_at", "refund_days", "prepay"}

@@ -177,7 +177,7 @@ STRANGE = {"from_the_future": {"a": [1]}}
 async def test_unknown_fields_of_an_order_its_payments_and_refunds_survive_a_replacement(
     storage: Storage, backing: Backing, clock: ManualClock
 ) -> None:
-    """Of those that stay, by their identity, through several changes in a row."""
+    """Unknown fields stay with their payment or refund, by its identity, through several changes in a row."""
     first, second = a_refund("R1"), a_refund("R2", last_sent_at=NOW)
     order = an_order(payments=(a_payment("T1"), a_payment("T2")), refunds=(first, second))
     await storage.orders.insert(order, "write-1")
@@ -270,7 +270,7 @@ async def test_a_document_of_a_newer_schema_can_be_read_and_is_never_written(
 async def test_who_changed_an_order_before_a_newer_release_did_cannot_change_it_any_more(
     storage: Storage, backing: Backing, clock: ManualClock
 ) -> None:
-    """Not by what it remembers of it either."""
+    """Not even from the copy that the process remembers."""
     changes = updater(storage, clock)
     await changes.insert(ORDER)
     await changes.update(ORDER.key, lambda order: replace(order, checks=1))
@@ -282,5 +282,5 @@ async def test_who_changed_an_order_before_a_newer_release_did_cannot_change_it_
 
 
 def test_a_newer_document_is_a_store_that_is_not_available() -> None:
-    """So it is answered with 503, and nothing counts it as a no."""
+    """The API therefore answers 503, and no code takes the error for a refusal."""
     assert isinstance(NewerDocument(), StoreUnavailable)

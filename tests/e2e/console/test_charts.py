@@ -46,7 +46,7 @@ READ_AGAIN = """async () => {
 
 @pytest.fixture(scope="module")
 async def cookie(services: Mapping[str, ServiceProcess], simulator: SimulatorProcess) -> dict[str, str]:
-    """Of a reader, once a payment is among the figures."""
+    """The session cookie of a reader, once the figures include a payment."""
     service = services["v3"]
     async with Shop(service.url, simulator) as shop:
         await shop.scanned("success", total=PAID)
@@ -62,7 +62,7 @@ async def cookie(services: Mapping[str, ServiceProcess], simulator: SimulatorPro
 
 @pytest.fixture
 async def page(browser: Browser, service: ServiceProcess, cookie: Any) -> AsyncIterator[Page]:
-    """The overview, in a browser that has nothing to complain about."""
+    """The overview in a browser. The test fails if the browser has complained."""
     context = await browser.new_context(base_url=service.url, locale="zh-CN", color_scheme="light")
     await context.add_cookies([cookie])
     page, complaints = await context.new_page(), []
@@ -75,12 +75,12 @@ async def page(browser: Browser, service: ServiceProcess, cookie: Any) -> AsyncI
 
 
 def chart(page: Page, number: int) -> Locator:
-    """0 is that of the days, 1 that of the hours of one day."""
+    """A chart: 0 shows the days, 1 the hours of one day."""
     return page.locator("[data-chart] .uplot").nth(number)
 
 
 async def data(page: Page) -> dict[str, Any]:
-    """What the page gives to the charts."""
+    """The data of the charts, from the page's attribute ``data-chart``."""
     return dict(json.loads(str(await page.locator("[data-chart]").get_attribute("data-chart"))))
 
 
@@ -94,7 +94,7 @@ async def point_at(area: Locator, part: float) -> None:
 
 
 async def count_pixels(area: Locator, colour: str) -> int:
-    """How many pixels of a chart have the colour that the style sheet calls ``colour``."""
+    """Count the pixels of a chart in the style sheet's colour ``colour``."""
     return int(await area.locator("canvas").evaluate(COUNT_PIXELS, colour))
 
 

@@ -32,7 +32,7 @@ ORDER_PAGE = re.compile(r"/console/orders/\w+$")
 
 @pytest.fixture(scope="module")
 def simulator(directory: Path) -> Iterator[SimulatorProcess]:
-    """One whose clock may be moved."""
+    """A simulator whose clock can be moved."""
     process = SimulatorProcess.start(directory / "days-wechat", calendar="simulated")
     yield process
     assert process.stop() == 0
@@ -83,7 +83,7 @@ async def until_paid(shop: Shop, number: str) -> None:
 
 
 class Person:
-    """Somebody at the console. What the browser complains about is in ``complaints``."""
+    """A person who uses the console. ``complaints`` holds the exceptions that the pages did not catch."""
 
     def __init__(self, page: Page, url: str, name: str) -> None:
         self.page, self.url, self.name = page, url, name
@@ -98,20 +98,20 @@ class Person:
         await self.page.wait_for_url("**/console/overview")
 
     async def choose(self, entry: str) -> None:
-        """An entry of the menu, which a phone has behind a button."""
+        """Choose an entry of the menu; a phone opens the menu with a button first."""
         if await self.page.locator(".open-menu").is_visible():
             await self.page.locator(".open-menu").click()
         await self.page.locator("#menu").get_by_role("link", name=entry, exact=True).click()
 
     async def find_order(self, text: str) -> None:
-        """By whatever is known of it; its page."""
+        """Search for an order by any text known of it, and open its page."""
         await self.page.fill("#search", text)
         await self.page.keyboard.press("Enter")
         await self.page.locator("tr[data-number] a").click()
         await self.page.wait_for_url(ORDER_PAGE)
 
     async def press(self, name: str, within: Locator | None = None) -> None:
-        """A button, after the password where it is asked for once more."""
+        """Press a button, after entering the password where a step-up asks for it."""
         place = within or self.page.locator("main")
         proof = place.locator("[name=step_up]:visible")
         if await proof.count():
