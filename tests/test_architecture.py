@@ -295,7 +295,7 @@ def test_a_write_finds_its_document_by_id_or_by_id_and_revision() -> None:
 
 
 def updates(*packages: str) -> list[str]:
-    """Where something is named that changes a part of a document, or creates one by the way."""
+    """Return the places that name an operator which changes a part of a document, or creates one on the way."""
     return [
         f"{where(file, node)}: {name}"
         for file in files(*packages)
@@ -306,7 +306,7 @@ def updates(*packages: str) -> list[str]:
 
 
 def names_in(node: ast.AST) -> Iterator[str]:
-    """What a node names itself: an attribute, a variable, an argument, an import, a text."""
+    """Return the names in a node: an attribute, a variable, an argument, an import, a text."""
     if isinstance(node, ast.Attribute):
         yield node.attr
     elif isinstance(node, ast.Name):
@@ -364,7 +364,7 @@ MACHINE_CALLS = {
 
 
 def test_use_cases_take_time_chance_and_threads_from_the_runtime() -> None:
-    """So that a seed and a simulated clock play a whole run again."""
+    """A seed and a simulated clock then repeat a whole run."""
     broken = [use for use in machine_uses("wechat") if not within(use.partition(": ")[0], *CLOCKLESS_EXCEPTIONS)]
     assert broken == []
 
@@ -375,7 +375,7 @@ def test_an_exception_is_one(module: str) -> None:
 
 
 def machine_uses(*packages: str) -> list[str]:
-    """Where the machine's clock, chance or threads are used, as ``module: line what``."""
+    """Return the uses of the machine's clock, chance or threads, as ``module: line what``."""
     named = [
         f"{found.importer}: {found.line} imports {found.module}"
         for found in imports(*packages)
@@ -518,7 +518,7 @@ def test_no_test_is_skipped_or_expected_to_fail() -> None:
 
 
 def test_no_test_module_imports_another() -> None:
-    """What tests share is in ``tests/support``, or a fixture of a conftest."""
+    """Shared code of tests is in ``tests/support``, or a fixture of a conftest."""
     imports = [
         f"{where(file, node)}: {node.module}"
         for file in files("tests")

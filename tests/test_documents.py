@@ -157,7 +157,7 @@ def test_each_document_leads_to_the_other_language(name: str) -> None:
 
 
 def differences(english: Path, chinese: Path, part: Callable[[Page], Sequence[object]]) -> list[str]:
-    """Where a part of two pages is not the same."""
+    """Return the parts in which two pages differ."""
     pairs = zip_longest(part(page(english)), part(page(chinese)))
     return [f"{named(english)}, number {n}: {one} is not {two}" for n, (one, two) in enumerate(pairs, 1) if one != two]
 
@@ -177,7 +177,7 @@ def links(one: Page) -> list[str]:
 
 
 def dead(file: Path, target: str) -> str:
-    """What is wrong with a link of ``file``; empty when nothing is."""
+    """Return what is wrong with a link of ``file``; empty when nothing is."""
     path, _, anchor = target.partition("#")
     goal = (file.parent / path).resolve() if path else file
     if not goal.exists():
@@ -188,7 +188,7 @@ def dead(file: Path, target: str) -> str:
 
 
 def anchors(one: Page) -> set[str]:
-    """What GitHub makes of the headings."""
+    """Return the anchors that GitHub makes of the headings."""
     found: set[str] = set()
     for _, text in one.headings:
         plain = LINK.sub(r"\1", text).replace("`", "").lower()
@@ -239,7 +239,7 @@ def test_no_chinese_text_uses_a_word_that_the_glossary_drops(file: Path) -> None
 
 
 def test_no_text_of_the_code_uses_a_word_that_the_glossary_drops() -> None:
-    """What the console, the pages, the command line and errors say."""
+    """The texts of the console, the pages, the command line and errors are checked."""
     texts = {file: file.read_text(encoding="utf-8") for file in CODE_FILES}
     assert any(HAN.search(texts[file]) for file in texts if "console/texts" in file.as_posix())
     assert {named(file): words for file, text in texts.items() if (words := dropped(text))} == {}

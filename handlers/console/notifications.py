@@ -97,7 +97,7 @@ class ReplayHandler(ListHandler):
         self.redirect(PATH)
 
     async def replay(self, message_id: str) -> str:
-        """What became of it, as a code. Raises NotFound."""
+        """Replay the notification and return the result as a code. Raises NotFound."""
         try:
             verdict = await self.services.receiver.replay(message_id)
         except NotifyError as error:

@@ -60,7 +60,7 @@ def tell_story(order: Order, calls: Sequence[Call], deliveries: Sequence[Deliver
 
 
 def error_text(call: Call) -> Bilingual:
-    """Why a call came to nothing, or a genuine message was not applied; empty where neither is so."""
+    """Return why a call failed or a genuine message was not applied; empty when neither is so."""
     return MISMATCHES.get(call.error, Bilingual(call.error, call.error))
 
 

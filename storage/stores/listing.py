@@ -67,7 +67,7 @@ async def newest(
 
 
 def _next_span(span: timedelta, found: int, wanted: int) -> timedelta:
-    """How long the next window is, where one of ``span`` held ``found`` of the ``wanted`` documents."""
+    """Return the length of the next window after one of ``span`` held ``found`` of the ``wanted`` documents."""
     growth = min(GROWTH, MARGIN * (wanted - found) / found) if found else GROWTH
     return max(FIRST_SPAN, min(span * growth, LONGEST_SPAN))
 

@@ -1,4 +1,4 @@
-"""A number whose order WeChat refused is not burnt; names in the settings fit what WeChat takes."""
+"""A number whose order WeChat refused can be used again; names in the settings fit what WeChat takes."""
 
 from __future__ import annotations
 

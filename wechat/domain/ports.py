@@ -194,7 +194,7 @@ class OrderStore(VersionedStore[Order], Protocol):
         """Return only the outlines of the orders that ``search`` returns, at a third of the cost."""
 
     def cursor_after(self, found: OrderOutline) -> str:
-        """Where a listing of outlines goes on after ``found``."""
+        """Return the cursor with which a listing of outlines continues after ``found``."""
 
     async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
         """Return orders with a refund in ``state``, by the latest change of their refunds. ``cursor`` as above."""
