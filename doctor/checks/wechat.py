@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from wechat.domain.errors import (
     SignatureInvalid,
 )
 from wechat.domain.facts import Api
-from wechat.domain.times import beijing_day
+from wechat.domain.times import BEIJING, beijing_day
 from wechat.pay.bills.gateways import NotYet
 from wechat.pay.bills.parser import BillKind
 from wechat.pay.certificates import Certificates
@@ -120,11 +120,11 @@ async def ask_v2(wechat: WeChat) -> Judgement:
 
 
 async def ask_answer(wechat: WeChat) -> Judgement:
-    """Request yesterday's bill, whose signed answer must be verified by our copy of WeChat Pay's key."""
+    """Request the latest day's bill, whose signed answer must be verified by our copy of WeChat Pay's key."""
     gateway = await _v3(wechat)
     if not gateway:
         return skip("没有配置 APIv3", "APIv3 is not set")
-    target = f"/v3/bill/tradebill?bill_date={_yesterday(wechat)}&bill_type=ALL&tar_type=GZIP"
+    target = f"/v3/bill/tradebill?bill_date={_latest_day(wechat)}&bill_type=ALL&tar_type=GZIP"
     try:
         await gateway.ask("tradebill", "GET", target)
     except GatewayRefused as error:
@@ -230,12 +230,12 @@ async def ask_ticket(wechat: WeChat) -> Judgement:
 
 
 async def ask_bill(wechat: WeChat) -> Judgement:
-    """Download and verify yesterday's trade bill as reconciliation does, and discard it."""
+    """Download and verify the latest day's trade bill as reconciliation does, and discard it."""
     gateway = wechat.pay.bills.get(wechat.settings.pay.api)
     if gateway is None:
         return skip("没有配置", "not set")
     await _v3(wechat)
-    day = beijing_day(wechat.runtime.clock.now()) - timedelta(days=1)
+    day = _latest_day(wechat)
     with tempfile.TemporaryDirectory() as folder:
         bill = await gateway.fetch(day, BillKind.ALL, Path(folder, "bill"))
     if bill.path is None:
@@ -277,8 +277,14 @@ def _no_number() -> str:
     return f"doctor{secrets.token_hex(12)}"
 
 
-def _yesterday(wechat: WeChat) -> str:
-    return (beijing_day(wechat.runtime.clock.now()) - timedelta(days=1)).isoformat()
+def _latest_day(wechat: WeChat) -> date:
+    return day_of_latest_bill(wechat.runtime.clock.now(), wechat.settings.books.after_time)
+
+
+def day_of_latest_bill(now: datetime, after: time) -> date:
+    """Return the latest day whose bill WeChat has: yesterday's from ``after`` in Beijing, before that an older one."""
+    days = 1 if now.astimezone(BEIJING).time() >= after else 2
+    return beijing_day(now) - timedelta(days=days)
 
 
 def _row(check_id: str, zh: str, en: str, ask: Ask) -> Check:

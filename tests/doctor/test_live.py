@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,12 @@ def live(simulator: SimulatorProcess, tmp_path: Path) -> Iterator[Live]:
 async def test_what_is_right_is_accepted(live: Live, check: str) -> None:
     judgement = await live.look(f"wechat.{check}")
     assert judgement.status is OK, judgement
+
+
+@pytest.mark.parametrize(("now", "day"), [("2026-03-02T10:04", "2026-02-28"), ("2026-03-02T10:05", "2026-03-01")])
+def test_the_bill_that_is_asked_for_is_there_at_any_hour(now: str, day: str) -> None:
+    moment = datetime.fromisoformat(f"{now}+08:00")
+    assert wechat.day_of_latest_bill(moment, time(10, 5)).isoformat() == day
 
 
 class Fault(NamedTuple):
