@@ -143,7 +143,7 @@ def finish(approval: Approval, state: ApprovalState, result: str) -> Approval:
 
 
 def decision_conflict() -> Conflict:
-    text = Bilingual("已由其他人处理，请刷新页面", "Somebody else has decided this; reload the page")
+    text = Bilingual("已由其他人处理，请刷新页面", "This has already been decided; reload the page")
     return Conflict(text, code="ALREADY_DECIDED")
 
 
@@ -156,7 +156,7 @@ def _decide(approval: Approval, name: str, now: datetime) -> Approval:
     if approval.requested_by == name:
         text = Bilingual(
             "发起人不能复核自己的操作，请另一位有权限的同事复核",
-            "Whoever asked for it cannot confirm it; a colleague with the permission has to",
+            "The requester cannot confirm it; a colleague with the permission has to",
         )
         raise Forbidden(text, code="SAME_PERSON")
     return replace(approval, decided_by=name, decided_at=now)
