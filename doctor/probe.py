@@ -30,7 +30,7 @@ def time_stream(url: str, headers: Mapping[str, str]) -> tuple[Reply, float]:
     """Return a stream up to its first ``: idle``, and the seconds from there to its end. Raises as ``ask`` does."""
     with _answering("GET", url, None, headers) as answer:
         first = b""
-        while IDLE not in first and (piece := answer.read1(MOST)):
+        while IDLE not in first and len(first) < MOST and (piece := answer.read1(MOST)):
             first += piece
         began = time.monotonic()
         answer.read(MOST)

@@ -81,7 +81,7 @@ def _run(stack: ExitStack, var: Path) -> None:
         simulator = _start_simulator(stack, var, simulator_url, secure_url)
         service = _start_service(stack, var, base_url, simulator_url, earlier) if earlier else None
         simulator.wait_for(re.compile("simulator listening"), READY_S)
-        _call("PUT", f"{simulator_url}/simulator/settings", demo_files.console_settings(base_url))
+        _call("POST", f"{simulator_url}/simulator/settings", demo_files.console_settings(base_url))
         credentials = _call("GET", f"{simulator_url}/simulator/credentials")
     with step("密钥、数据库、服务 · keys, databases, service"):
         if service is None or credentials != earlier:

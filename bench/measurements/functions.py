@@ -1,4 +1,4 @@
-"""``python -m bench functions``: how many functions a request calls, by the library whose code calls them.
+"""``python -m bench functions``: count the function calls of a request, by the library whose code makes them.
 
 Unlike CPU time, the counts hardly depend on what else the machine does, so they show what a change takes out. A
 function in C counts for the library that calls it.

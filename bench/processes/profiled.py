@@ -17,7 +17,7 @@ import server
 
 
 def main() -> int:
-    """The service's exit status."""
+    """Run the service with counted functions; return its exit status."""
     counts = Path(sys.argv.pop(1))
     profile = Profile()
 

@@ -151,12 +151,8 @@ def judge_reaches(seen: Identity | Judgement) -> Judgement:
 
 
 async def check_proxy(subject: Subject) -> Judgement:
-    if early := _early(subject):
-        return early
-    seen = await subject.once("identity", lambda: _in_thread(subject))
-    if isinstance(seen, Judgement) or not seen.ours:
-        return skip("先让公网地址通向本服务", "first the public address has to lead here")
-    return judge_proxy(seen, _public(subject)[0].netloc)
+    seen = await _own_identity(subject)
+    return seen if isinstance(seen, Judgement) else judge_proxy(seen, _public(subject)[0].netloc)
 
 
 def judge_proxy(seen: Identity, host: str) -> Judgement:
@@ -192,13 +188,19 @@ def judge_proxy(seen: Identity, host: str) -> Judgement:
 
 
 async def check_stream(subject: Subject) -> Judgement:
-    """The messages of a live page arrive before its end."""
+    """Check that the messages of a live page arrive before its end."""
+    seen = await _own_identity(subject)
+    return seen if isinstance(seen, Judgement) else await asyncio.to_thread(_read_stream, subject)
+
+
+async def _own_identity(subject: Subject) -> Identity | Judgement:
+    """Return the answer of /identity if the public address leads to this service, otherwise why a check is skipped."""
     if early := _early(subject):
         return early
     seen = await subject.once("identity", lambda: _in_thread(subject))
     if isinstance(seen, Judgement) or not seen.ours:
         return skip("先让公网地址通向本服务", "first the public address has to lead here")
-    return await asyncio.to_thread(_read_stream, subject)
+    return seen
 
 
 def _read_stream(subject: Subject) -> Judgement:

@@ -50,7 +50,7 @@ class OwnPasswordHandler(ConsoleHandler):
             raise BadRequest(TEXTS["not_the_same"], code="NOT_THE_SAME", field="again")
         await self.require_step_up()
         staff = self.services.staff
-        async with self.audited(Act.CHANGE_PASSWORD, self.staff.name):
+        async with self.audit_act(Act.CHANGE_PASSWORD, self.staff.name):
             member = await staff.members.set_password(self.staff.name, chosen)
         self.give_session(
             await staff.sessions.begin(member, self.client_ip, self.session.browser, totp=self.session.totp)
@@ -71,7 +71,7 @@ class TotpHandler(ConsoleHandler):
         secret = self.get_body_argument("secret", "")
         await self.require_step_up()
         try:
-            async with self.audited(Act.SET_UP_TOTP, self.staff.name):
+            async with self.audit_act(Act.SET_UP_TOTP, self.staff.name):
                 codes = await self.services.staff.members.set_up_totp(
                     self.staff.name, secret, self.get_body_argument("code", "")
                 )
@@ -99,7 +99,7 @@ class RemoveTotpHandler(ConsoleHandler):
         if self.staff.role in self.services.settings.console.totp_required:
             raise Conflict(TEXTS["totp_required"], code="TOTP_REQUIRED")
         await self.require_step_up()
-        async with self.audited(Act.REMOVE_TOTP, self.staff.name):
+        async with self.audit_act(Act.REMOVE_TOTP, self.staff.name):
             member = await self.services.staff.members.remove_totp(self.staff.name)
         self.give_session(await self.services.staff.sessions.begin(member, self.client_ip, self.session.browser))
         self.put_flash(self.t("removed"))

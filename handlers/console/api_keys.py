@@ -48,7 +48,7 @@ class KeysHandler(KeyHandler):
     async def post(self) -> None:
         await self.require_step_up()
         name, scopes = check_key_name(self.get_body_argument("name", "")), self.get_body_arguments("scopes")
-        async with self.audited(Act.ADD_KEY, name) as after:
+        async with self.audit_act(Act.ADD_KEY, name) as after:
             key, secret = await self.services.staff.api_keys.add(name, scopes, self.staff.name)
             after.append(" ".join(key.scopes))
         self.show_secret(key, secret)
@@ -60,7 +60,7 @@ class RotateHandler(KeyHandler):
     async def post(self, name: str) -> None:
         await self.require_step_up()
         hours = self.read_overlap()
-        async with self.audited(Act.ROTATE_KEY, name) as after:
+        async with self.audit_act(Act.ROTATE_KEY, name) as after:
             key, secret = await self.services.staff.api_keys.rotate(name, hours)
             after.append(f"overlap {hours} h")
         self.show_secret(key, secret)
@@ -78,7 +78,7 @@ class RevokeHandler(KeyHandler):
 
     async def post(self, name: str) -> None:
         await self.require_step_up()
-        async with self.audited(Act.REVOKE_KEY, name):
+        async with self.audit_act(Act.REVOKE_KEY, name):
             key = await self.services.staff.api_keys.revoke(name)
         self.put_flash(self.t("was_revoked", name=key.name))
         self.redirect(PATH)

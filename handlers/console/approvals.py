@@ -60,7 +60,7 @@ class ConfirmHandler(DecisionHandler):
         await self.check(approval_id)
         await self.require_step_up()
         asked = await self.services.staff.approvals.get(approval_id)
-        async with self.audited(asked.act, asked.subject, asked.state, asked.id) as after:
+        async with self.audit_act(asked.act, asked.subject, asked.state, asked.id) as after:
             approval = await self.services.staff.approvals.confirm(approval_id, self.actor)
             after += [approval.state, approval.result]
         failed = approval.state is ApprovalState.FAILED

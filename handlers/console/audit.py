@@ -39,10 +39,10 @@ class AuditHandler(ConsoleHandler):
 
     async def get(self) -> None:
         page = await self.find(SHOWN, self.get_query_argument("cursor", ""))
-        self.show(page, await self.services.staff.audit.find_ended(page.items))
+        self.show(page, await self.services.staff.audit.find_with_outcome(page.items))
 
     def show(self, page: PageOf[AuditEntry], ended: frozenset[str]) -> None:
-        """Render a page of entries, without the beginnings of acts that ended unless these are asked for."""
+        """Render a page of entries. Requests whose outcome is known are left out unless the filter selects requests."""
         chosen = self.chosen()
         entries = [each for each in page.items if each.id not in ended or chosen.get("act") == Act.BEGIN]
         self.render_console(
@@ -60,10 +60,10 @@ class AuditHandler(ConsoleHandler):
         )
 
     async def find(self, limit: int, cursor: str) -> PageOf[AuditEntry]:
-        """The entries of the filter. Raises BadRequest."""
+        """Return the entries that match the filter. Raises BadRequest."""
         log, wanted = self.services.staff.audit, self.read_filter()
         if wanted.act == UNFINISHED:
-            return await log.find_unfinished(wanted, cursor=cursor)
+            return await log.find_without_outcome(wanted, cursor=cursor)
         return await log.find(wanted, limit=limit, cursor=cursor)
 
     def chosen(self) -> Mapping[str, str]:
@@ -92,7 +92,7 @@ class AuditExportHandler(AuditHandler):
         self.set_header("Content-Disposition", 'attachment; filename="audit.csv"')
         self.write(BOM + csv_text([[self.t(column) for column in COLUMNS]]))
         async for entries in self._read():
-            ended = await self.services.staff.audit.find_ended(entries)
+            ended = await self.services.staff.audit.find_with_outcome(entries)
             self.write(csv_text(self._row(entry, ended) for entry in entries))
             await self.flush()
 

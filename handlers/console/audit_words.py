@@ -1,4 +1,4 @@
-"""What stood in an entry of the audit log before an act and after it, for people: each code with its name.
+"""Name the codes in the texts of audit entries.
 
 The texts are those of ``summaries``: parts with ``; `` between them, then perhaps ``: `` and what a person wrote, which
 stays as it is.
@@ -71,18 +71,18 @@ the other acts wrote stays as it is."""
 
 
 def name_act(entry: AuditEntry, lang: str) -> str:
-    """``退款``, or ``开始操作：退款`` of an entry that was written before it was done."""
+    """Return ``退款``, or ``开始操作：退款`` for an entry written before the act."""
     name = ACTS[entry.act].to(lang)
     return _stop(f"{name}: {ACTS[Act(entry.wanted)].to(lang)}", lang) if entry.wanted else name
 
 
 def name_codes(entry: AuditEntry, text: str, lang: str) -> str:
-    """``NOTPAY ¥18.00; R1 PROCESSING ¥5.00`` as ``未支付（NOTPAY） ¥18.00；R1 退款处理中（PROCESSING） ¥5.00``."""
+    """Return a text of ``entry`` with each code named: ``NOTPAY ¥18.00`` as ``未支付（NOTPAY） ¥18.00``."""
     return name_words(Act(entry.wanted) if entry.wanted else entry.act, text, lang, label)
 
 
 def name_words(act: Act, text: str, lang: str, name: Name) -> str:
-    """``text`` as ``act`` wrote it, with what ``name`` gives for each code, a label with its code or without."""
+    """Return the ``text`` of an entry of ``act`` with each code replaced by ``name``, which adds the code or not."""
     words = WORDS.get(act)
     if words is None:
         return text
@@ -100,7 +100,7 @@ def _name_part(part: str, first: Labels, others: Labels, lang: str, name: Name) 
 
 
 def _stop(text: str, lang: str) -> str:
-    """With Chinese stops where the language is Chinese."""
+    """Return ``text`` with Chinese punctuation if ``lang`` is Chinese."""
     for stop, chinese in STOPS.items():
         text = text.replace(stop, chinese) if lang == "zh" else text
     return text

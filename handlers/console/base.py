@@ -180,11 +180,12 @@ class ConsoleHandler(PageHandler):
         await self.services.staff.audit.write(self.actor, act, subject, before, after)
 
     @asynccontextmanager
-    async def audited(self, act: Act, subject: str, before: str = "", wanted: str = "") -> AsyncIterator[list[str]]:
-        """Note that the person has asked for ``act``, before what is in here does it, and afterwards how it ended: by
-        what is put into the list, or that it was refused. If neither is known, the first note stays alone.
+    async def audit_act(self, act: Act, subject: str, before: str = "", wanted: str = "") -> AsyncIterator[list[str]]:
+        """Write an audit entry that the person requests ``act``, run the body, and write an entry with its outcome.
 
-        Raises StoreUnavailable; nothing may be done then.
+        The outcome is what the body puts into the list, or that it was refused. Where the body ends in another way, or
+        the process dies, there is no second entry: the outcome is unknown. Raises StoreUnavailable; where the first
+        entry cannot be written, the body does not run.
         """
         begun = await self.services.staff.audit.begin(self.actor, act, subject, before, wanted)
         after: list[str] = []

@@ -80,7 +80,7 @@ class ResendHandler(ListHandler):
         before = [each for each in await self.services.delivery_store.of_event(event) if each.target == target]
         number = before[0].event.out_trade_no if before else ""
         try:
-            async with self.audited(Act.RESEND, number, summarize_deliveries(before), delivery) as after:
+            async with self.audit_act(Act.RESEND, number, summarize_deliveries(before), delivery) as after:
                 after.append(summarize_deliveries(await self.services.redelivery.resend(event, target)))
         except CallerError as error:
             return error.text.to(self.lang)

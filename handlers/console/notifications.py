@@ -92,7 +92,7 @@ class ReplayHandler(ListHandler):
     texts = TEXTS
 
     async def post(self, message_id: str) -> None:
-        async with self.audited(Act.REPLAY, message_id) as after:
+        async with self.audit_act(Act.REPLAY, message_id) as after:
             after.append(await self.replay(message_id))
         self.redirect(PATH)
 

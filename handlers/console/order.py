@@ -110,7 +110,7 @@ class QueryHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
         with self.tell_refusal():
-            async with self.audited(Act.QUERY_ORDER, out_trade_no, summarize_order(before)) as after:
+            async with self.audit_act(Act.QUERY_ORDER, out_trade_no, summarize_order(before)) as after:
                 order = await self.services.orders.query(out_trade_no)
                 after.append(summarize_order(order))
             self.put_flash(self.t("queried", state=ORDER_STATES[order.trade_state].to(self.lang)))
@@ -123,7 +123,7 @@ class CloseHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
         with self.tell_refusal():
-            async with self.audited(Act.CLOSE_ORDER, out_trade_no, summarize_order(before)) as after:
+            async with self.audit_act(Act.CLOSE_ORDER, out_trade_no, summarize_order(before)) as after:
                 order = await self.services.orders.close(out_trade_no, source="merchant", by=self.staff.name)
                 after.append(summarize_order(order))
             self.put_flash(self.t("closed", state=ORDER_STATES[order.trade_state].to(self.lang)))
@@ -165,7 +165,7 @@ class ResendHandler(OrderPage):
         before = [each for each in await self.services.delivery_store.of_event(event) if target in ("", each.target)]
         standing, wanted = summarize_deliveries(before), f"{event} {target}".strip()
         with self.tell_refusal():
-            async with self.audited(Act.RESEND, out_trade_no, standing, wanted) as after:
+            async with self.audit_act(Act.RESEND, out_trade_no, standing, wanted) as after:
                 again = await self.services.redelivery.resend(event, target)
                 after.append(summarize_deliveries(again))
             self.put_flash(self.t("resent", count=len(again)))

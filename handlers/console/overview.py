@@ -106,7 +106,7 @@ class ResendHandler(ConsoleHandler):
 
     async def post(self, event_id: str) -> None:
         try:
-            async with self.audited(Act.RESEND, event_id):
+            async with self.audit_act(Act.RESEND, event_id):
                 await self.services.redelivery.resend(event_id)
         except CallerError as error:
             self.put_flash(error.text.to(self.lang), "error")

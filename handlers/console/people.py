@@ -56,7 +56,7 @@ class PeopleHandler(StaffHandler):
             check_name(self.get_body_argument("name", "")),
             self.get_body_argument("password", "", strip=False),
         )
-        async with self.audited(Act.ADD_USER, name, wanted=role) as after:
+        async with self.audit_act(Act.ADD_USER, name, wanted=role) as after:
             member = await self.services.staff.members.add(name, role, password)
             after.append(member.role)
         self.put_flash(self.t("was_added", name=member.name))
@@ -83,32 +83,32 @@ class SetRoleHandler(PersonHandler):
     async def change(self, name: str) -> None:
         members, role = self.services.staff.members, self.read_role()
         before = await members.get(name)
-        async with self.audited(Act.SET_ROLE, name, before.role if before else "", role) as after:
+        async with self.audit_act(Act.SET_ROLE, name, before.role if before else "", role) as after:
             await members.set_role(name, role)
             after.append(role)
 
 
 class DisableHandler(PersonHandler):
     async def change(self, name: str) -> None:
-        async with self.audited(Act.DISABLE_USER, name):
+        async with self.audit_act(Act.DISABLE_USER, name):
             await self.services.staff.members.disable(name)
 
 
 class EnableHandler(PersonHandler):
     async def change(self, name: str) -> None:
-        async with self.audited(Act.ENABLE_USER, name):
+        async with self.audit_act(Act.ENABLE_USER, name):
             await self.services.staff.members.enable(name)
 
 
 class SetPasswordHandler(PersonHandler):
     async def change(self, name: str) -> None:
-        async with self.audited(Act.CHANGE_PASSWORD, name):
+        async with self.audit_act(Act.CHANGE_PASSWORD, name):
             await self.services.staff.members.set_password(name, self.get_body_argument("password", "", strip=False))
 
 
 class ResetTotpHandler(PersonHandler):
     async def change(self, name: str) -> None:
-        async with self.audited(Act.REMOVE_TOTP, name):
+        async with self.audit_act(Act.REMOVE_TOTP, name):
             await self.services.staff.members.remove_totp(name)
 
 

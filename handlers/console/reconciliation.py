@@ -113,7 +113,7 @@ class RunHandler(ConsoleHandler):
     async def post(self, text: str) -> None:
         day = read_day(text)
         try:
-            async with self.audited(Act.RECONCILE, day.isoformat()):
+            async with self.audit_act(Act.RECONCILE, day.isoformat()):
                 await self.services.books.reconciler.run(day)
         except (CallerError, NotYet, RemoteError) as error:
             self.put_flash(error.text.to(self.lang), "error")
@@ -145,7 +145,7 @@ class RepairHandler(ConsoleHandler):
             await self._ask_second(day, difference_id, amount)
             return
         before = summarize_difference(difference) if difference else ""
-        async with self.audited(Act.REPAIR, difference_id, before, action) as after:
+        async with self.audit_act(Act.REPAIR, difference_id, before, action) as after:
             repaired = await books.repairs.repair(day, difference_id, action, by=self.staff.name)
             after += [action, summarize_difference(repaired)]
         self.put_flash(self.t("repaired", status=STATUSES[repaired.status].to(self.lang)))

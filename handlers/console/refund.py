@@ -65,7 +65,7 @@ class RefundHandler(OrderPage):
         approvals, before = self.services.staff.approvals, await self.services.orders.get(out_trade_no)
         if not approvals.is_needed(Fen(wanted.refund + refunded_alone(before, number))):
             told = f"{number} ¥{yuan(wanted.refund)}: {wanted.reason}"
-            async with self.audited(Act.REFUND, out_trade_no, summarize_order(before), told) as after:
+            async with self.audit_act(Act.REFUND, out_trade_no, summarize_order(before), told) as after:
                 refund = await request_refund(self.services, out_trade_no, wanted, self.staff.name)
                 after.append(summarize_order(await self.services.orders.get(out_trade_no)))
                 after.append(f"{summarize_refund(refund)}: {wanted.reason}")

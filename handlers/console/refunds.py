@@ -65,7 +65,7 @@ class RefundQueryHandler(ListHandler):
     async def post(self, out_refund_no: str) -> None:
         before = await self.services.refunds.get(out_refund_no)
         with self.tell_refusal():
-            async with self.audited(Act.QUERY_ORDER, before.out_trade_no, summarize_refund(before)) as after:
+            async with self.audit_act(Act.QUERY_ORDER, before.out_trade_no, summarize_refund(before)) as after:
                 refund = await self.services.refunds.query(out_refund_no)
                 after.append(summarize_refund(refund))
             self.put_flash(self.t("queried", number=out_refund_no, state=REFUND_STATES[refund.state].to(self.lang)))
@@ -80,7 +80,7 @@ class RefundCancelHandler(ListHandler):
     async def post(self, out_refund_no: str) -> None:
         before = await self.services.refunds.get(out_refund_no)
         with self.tell_refusal():
-            async with self.audited(Act.CANCEL_REFUND, before.out_trade_no, summarize_refund(before)) as after:
+            async with self.audit_act(Act.CANCEL_REFUND, before.out_trade_no, summarize_refund(before)) as after:
                 refund = await self.services.refunds.cancel(out_refund_no, by=f"{AT_CONSOLE}{self.staff.name}")
                 after.append(summarize_refund(refund))
             self.put_flash(self.t("cancelled", number=out_refund_no))

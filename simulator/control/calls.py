@@ -37,12 +37,12 @@ class Credentials(ControlHandler):
 
 
 class Settings(ControlHandler):
-    """GET, PUT: the entries of WeChat's consoles."""
+    """GET, POST: the entries of WeChat's consoles. POST changes those that it names."""
 
     def get(self) -> None:
         self.tell(asdict(self.simulator.console.settings))
 
-    async def put(self) -> None:
+    async def post(self) -> None:
         try:
             self.simulator.console.change(self.body())
         except ValueError as error:

@@ -97,6 +97,14 @@ async def test_a_console_that_is_not_open_to_the_public_has_no_stream_to_check(
     assert "answers 403" in judgement.seen.en
 
 
+@pytest.mark.timeout(20)
+async def test_an_answer_without_an_end_is_not_read_for_ever(site: Site, server: PublicServer) -> None:
+    server.endless = True
+    judgement = await site.look("web.stream")
+    assert judgement.status is FAIL
+    server.endless = False
+
+
 async def test_a_certificate_that_nobody_vouches_for(
     site: Site, server: PublicServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

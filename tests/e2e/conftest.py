@@ -44,7 +44,7 @@ def services(directory: Path, simulator: SimulatorProcess) -> Iterator[Mapping[s
     mongo, redis = EmbeddedMongo(directory / "mongo"), EmbeddedRedis(directory / "redis")
     with running(mongo), running(redis):
         started = {api: _service(api, directory, simulator, mongo.url, redis.url) for api in ("v3", "v2")}
-        simulator.control("PUT", "settings", registered(started))
+        simulator.control("POST", "settings", registered(started))
         yield started
         assert [service.stop() for service in started.values()] == [0, 0]
         assert [line for service in started.values() for line in service.defects] == []

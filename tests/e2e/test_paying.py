@@ -170,9 +170,9 @@ async def test_a_ticket_that_wechat_no_longer_takes_is_renewed_and_the_sheet_ope
 def nothing_registered(services: Mapping[str, ServiceProcess], simulator: SimulatorProcess) -> Iterator[None]:
     """A merchant who has not typed anything of ours into WeChat's consoles but the OAuth domain."""
     elsewhere = {"pay_directories": ["https://shop.example/pay/"], "js_domains": ["shop.example"]}
-    simulator.control("PUT", "settings", elsewhere)
+    simulator.control("POST", "settings", elsewhere)
     yield
-    simulator.control("PUT", "settings", registered(services))
+    simulator.control("POST", "settings", registered(services))
 
 
 @pytest.mark.usefixtures("nothing_registered")

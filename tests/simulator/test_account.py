@@ -146,9 +146,9 @@ def test_the_parameters_come_in_wechats_order(account: Account) -> None:
 
 
 def test_the_redirects_host_is_the_one_in_the_console_once_that_is_set(account: Account) -> None:
-    account.simulator.control("PUT", "settings", {"oauth_domains": ["127.0.0.1:9999"]})
+    account.simulator.control("POST", "settings", {"oauth_domains": ["127.0.0.1:9999"]})
     page = account.authorize().body.decode()
-    account.simulator.control("PUT", "settings", {"oauth_domains": None})
+    account.simulator.control("POST", "settings", {"oauth_domains": None})
     assert 'data-code="10003"' in page
 
 

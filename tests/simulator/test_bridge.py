@@ -40,9 +40,9 @@ def test_v2_pays_with_hmac_too(merchant: Merchant) -> None:
 def console(merchant: Merchant) -> Iterator[Merchant]:
     """A merchant whose domains and directories are set."""
     settings = {"js_domains": ["127.0.0.1:8888"], "pay_directories": ["http://127.0.0.1:8888/pay/"]}
-    merchant.simulator.control("PUT", "settings", settings)
+    merchant.simulator.control("POST", "settings", settings)
     yield merchant
-    merchant.simulator.control("PUT", "settings", dict.fromkeys(settings))
+    merchant.simulator.control("POST", "settings", dict.fromkeys(settings))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8888/", "http://127.0.0.1:8888/pay", "http://localhost:8888/pay/1"])

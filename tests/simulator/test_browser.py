@@ -457,7 +457,7 @@ async def test_the_front_page_shows_new_orders_by_itself(page: Page, merchant: M
 
 async def test_many_attempts_to_notify_nobody_stay_inside_their_card(page: Page, tmp_path: Path) -> None:
     simulator = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
-    simulator.control("PUT", "settings", {"refund_notify_url": "http://127.0.0.1:9/notify"})
+    simulator.control("POST", "settings", {"refund_notify_url": "http://127.0.0.1:9/notify"})
     number = Merchant(simulator, "http://127.0.0.1:9/notify").paid("v3")
     simulator.control("POST", "console/refunds", {"out_trade_no": number, "reason": "重复的付款"})
     for _ in range(8):

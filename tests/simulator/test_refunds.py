@@ -234,14 +234,14 @@ def test_a_refund_made_in_the_console_is_told_in_xml_where_an_address_was_typed_
     advance(shop, 2)
     assert ended(shop, made["out_refund_no"])["state"] == "SUCCESS"
     assert not sink.received
-    shop.simulator.control("PUT", "settings", {"refund_notify_url": sink.url})
+    shop.simulator.control("POST", "settings", {"refund_notify_url": sink.url})
     advance(shop, 60)
     made = shop.simulator.control("POST", "console/refunds", {"out_trade_no": out_trade_no})
     assert made["refund"] == 1500
     advance(shop, 2)
     payload = req_info(shop, sink.wait(1)[0])
     assert (payload["out_refund_no"], payload["refund_request_source"]) == (made["out_refund_no"], "VENDOR_PLATFORM")
-    shop.simulator.control("PUT", "settings", {"refund_notify_url": None})
+    shop.simulator.control("POST", "settings", {"refund_notify_url": None})
 
 
 def test_a_refund_of_a_surplus_payment_leaves_the_first_alone(shop: Merchant, sink: Sink) -> None:

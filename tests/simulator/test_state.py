@@ -112,7 +112,7 @@ def test_tokens_tickets_and_used_codes_survive(restarting: Restarting) -> None:
 def test_the_clock_the_keys_and_the_console_stay_where_they_were_put(restarting: Restarting) -> None:
     simulator = restarting.now
     simulator.control("POST", "clock", {"advance_s": 86400})
-    simulator.control("PUT", "settings", {"js_domains": ["127.0.0.1:8888"]})
+    simulator.control("POST", "settings", {"js_domains": ["127.0.0.1:8888"]})
     simulator.control("POST", "keys", {"mode": "certificate", "rotate": True})
     payload = [simulator.control("GET", what) for what in ("settings", "keys")]
     simulator = restarting.reborn()
@@ -153,10 +153,10 @@ def test_two_simulators_over_one_state_are_one_too_many(restarting: Restarting) 
         ("POST", "clock", {}),
         ("POST", "keys", {"mode": "sm2"}),
         ("POST", "keys", {"grey_ratio": 2}),
-        ("PUT", "settings", {"pay_directories": ["http://127.0.0.1:8888/pay"]}),
-        ("PUT", "settings", {"pay_directories": [f"http://127.0.0.1/{n}/" for n in range(6)]}),
-        ("PUT", "settings", {"oauth_domains": ["http://127.0.0.1"]}),
-        ("PUT", "settings", {"mystery": 1}),
+        ("POST", "settings", {"pay_directories": ["http://127.0.0.1:8888/pay"]}),
+        ("POST", "settings", {"pay_directories": [f"http://127.0.0.1/{n}/" for n in range(6)]}),
+        ("POST", "settings", {"oauth_domains": ["http://127.0.0.1"]}),
+        ("POST", "settings", {"mystery": 1}),
         ("GET", "orders?limit=0", None),
         ("GET", "orders/unknown", None),
         ("POST", "bridge", {"scenario": "x"}),

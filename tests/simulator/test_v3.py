@@ -229,14 +229,14 @@ def test_the_same_number_with_the_same_terms_gives_a_fresh_prepay_id_with_others
     ("old", "paid", "missing"), [(False, "ORDER_PAID", "ORDER_NOT_EXIST"), (True, "ORDERPAID", "ORDERNOTEXIST")]
 )
 def test_both_spellings_of_the_codes_can_be_had(merchant: Merchant, old: bool, paid: str, missing: str) -> None:
-    merchant.simulator.control("PUT", "settings", {"old_spelling": old})
+    merchant.simulator.control("POST", "settings", {"old_spelling": old})
     body = merchant.v3_order()
     prepay_id = merchant.v3("POST", JSAPI, body).json()["prepay_id"]
     merchant.bridge(merchant.v3_pay(prepay_id))
     assert refused(merchant.v3("POST", JSAPI, body)) == (400, paid, "该订单已支付")
     assert refused(merchant.v3_close(body["out_trade_no"])) == (400, paid, "该订单已支付")
     assert refused(merchant.v3_query(number())) == (404, missing, "订单不存在")
-    merchant.simulator.control("PUT", "settings", {"old_spelling": False})
+    merchant.simulator.control("POST", "settings", {"old_spelling": False})
 
 
 def test_closing_is_204_signed_and_repeatable_and_ends_the_order(merchant: Merchant) -> None:

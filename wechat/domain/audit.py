@@ -59,7 +59,7 @@ class AuditEntry:
     """``name`` did ``act`` to ``subject`` (an order, a person, a key; empty for none) from ``address``.
 
     ``before`` and ``after`` are short texts for people, without secrets. An entry with the act BEGIN is written before
-    anything is done; ``wanted`` is what is to be done, and how that ended is the entry with the id ``end_id``.
+    the act ``wanted`` is done; the entry with the id ``end_id`` holds its outcome.
     """
 
     id: str

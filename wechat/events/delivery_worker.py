@@ -161,11 +161,11 @@ class DeliveryWork:
             await self._updater.update(delivery.id, lambda each: retry_delivery(each, job.lease, attempt, due_at))
             self.on_due(due_at)
             return "failed"
-        await self._report_undelivered(job)
+        await self._raise_alarm(job)
         await self._finish(job, DeliveryState.DEAD, attempt)
         return "dead"
 
-    async def _report_undelivered(self, job: DeliveryJob) -> None:
+    async def _raise_alarm(self, job: DeliveryJob) -> None:
         """Raise the alarm, unless another worker has ended the delivery.
 
         The alarm precedes the write, because no worker returns to a dead delivery.

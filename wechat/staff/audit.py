@@ -41,17 +41,17 @@ class AuditLog:
         await self._insert(self._new_entry(actor, act, subject, before, after))
 
     async def begin(self, actor: Actor, act: Act, subject: str, before: str, after: str) -> AuditEntry:
-        """Add, before anything is done, that ``actor`` wants ``act`` done; ``after`` is what exactly. ``end`` adds how
-        it ended: where the process dies in between, the outcome is unknown and this entry says so.
+        """Add an entry that ``actor`` requests ``act``, before it is done; ``after`` holds its details. ``end`` adds
+        the outcome; where the process dies in between, the outcome is unknown.
 
-        Raises StoreUnavailable; nothing may be done then.
+        Raises StoreUnavailable; the act must not be done then.
         """
         entry = replace(self._new_entry(actor, Act.BEGIN, subject, before, after), wanted=act.value)
         await self._insert(entry)
         return entry
 
     async def end(self, begun: AuditEntry, after: str) -> None:
-        """Add how an act ended. Raises StoreUnavailable."""
+        """Add the outcome of an act. Raises StoreUnavailable."""
         actor = Actor(begun.name, begun.role, begun.address)
         entry = self._new_entry(actor, Act(begun.wanted), begun.subject, begun.before, after)
         await self._insert(replace(entry, id=begun.end_id))
@@ -65,21 +65,21 @@ class AuditLog:
         """Return matching entries, newest first. Raises BadRequest for an invalid cursor."""
         return await self._store.find(wanted, limit=limit, cursor=cursor)
 
-    async def find_unfinished(self, wanted: AuditFilter, *, cursor: str = "") -> Page[AuditEntry]:
-        """Acts that were begun and whose outcome is unknown, newest first; a page may be short or empty and still have
-        a next one. Raises BadRequest for a broken cursor."""
+    async def find_without_outcome(self, wanted: AuditFilter, *, cursor: str = "") -> Page[AuditEntry]:
+        """Return requested acts whose outcome is unknown, newest first; a page may be short or empty although another
+        one follows. Raises BadRequest for an invalid cursor."""
         found: list[AuditEntry] = []
         for _ in range(MOST_PAGES):
             page = await self._store.find(replace(wanted, act=Act.BEGIN), limit=BEGUN_AT_ONCE, cursor=cursor)
-            ended = await self.find_ended(page.items)
+            ended = await self.find_with_outcome(page.items)
             found += [each for each in page.items if each.wanted and each.id not in ended]
             cursor = page.next_cursor
             if found or not cursor:
                 break
         return Page(tuple(found), cursor)
 
-    async def find_ended(self, entries: Sequence[AuditEntry]) -> frozenset[str]:
-        """The ids of those of ``entries`` that begin an act of which is written down how it ended."""
+    async def find_with_outcome(self, entries: Sequence[AuditEntry]) -> frozenset[str]:
+        """Return the ids of those of ``entries`` that request an act and have an entry with its outcome."""
         begun = [each for each in entries if each.wanted]
         has = await asyncio.gather(*[self._store.has(each.end_id) for each in begun])
         return frozenset([each.id for each, ended in zip(begun, has, strict=True) if ended])

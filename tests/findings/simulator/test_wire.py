@@ -442,7 +442,7 @@ def test_e5_a_website_logs_in_by_a_scanned_code_and_gets_the_unionid(account: Ac
 
 def test_e5_silent_authorisation_has_no_unionid_and_a_snapshot_says_so(account: Account) -> None:
     assert {"unionid", "is_snapshotuser"} & set(account.exchange(account.code())) == set()
-    account.simulator.control("PUT", "settings", {"snapshot_users": True})
+    account.simulator.control("POST", "settings", {"snapshot_users": True})
     code = parse_qs(urlsplit(account.decide("jia").headers["Location"]).query)["code"][0]
     assert account.exchange(code)["is_snapshotuser"] == 1
-    account.simulator.control("PUT", "settings", {"snapshot_users": False})
+    account.simulator.control("POST", "settings", {"snapshot_users": False})

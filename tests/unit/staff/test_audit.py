@@ -23,23 +23,23 @@ async def test_what_was_begun_is_found_by_its_act_and_has_no_outcome(log: AuditL
     begun = await log.begin(ANNA, Act.REFUND, "order-1", "SUCCESS ¥18.00", "R1 ¥5.00: cold")
     for wanted in (AuditFilter(act=Act.REFUND), AuditFilter(act=Act.BEGIN, subject="order-1")):
         assert (await log.find(wanted, limit=5)).items == (begun,)
-    assert (await log.find_unfinished(AuditFilter())).items == (begun,)
+    assert (await log.find_without_outcome(AuditFilter())).items == (begun,)
 
 
 async def test_what_ended_is_not_unfinished(log: AuditLog) -> None:
     begun = await log.begin(ANNA, Act.REFUND, "order-1", "SUCCESS ¥18.00", "R1 ¥5.00: cold")
     await log.end(begun, "REFUND ¥18.00")
-    assert (await log.find_unfinished(AuditFilter())).items == ()
+    assert (await log.find_without_outcome(AuditFilter())).items == ()
     found = await log.find(AuditFilter(subject="order-1"), limit=5)
     assert {(entry.act, entry.before, entry.after) for entry in found.items} == {
         (Act.BEGIN, "SUCCESS ¥18.00", "R1 ¥5.00: cold"),
         (Act.REFUND, "SUCCESS ¥18.00", "REFUND ¥18.00"),
     }
-    assert await log.find_ended(found.items) == {begun.id}
+    assert await log.find_with_outcome(found.items) == {begun.id}
 
 
 async def test_one_that_is_unfinished_is_found_below_many_that_ended(log: AuditLog) -> None:
     lost = await log.begin(ANNA, Act.CLOSE_ORDER, "order-1", "", "")
     for number in range(BEGUN_AT_ONCE + 1):
         await log.end(await log.begin(ANNA, Act.CLOSE_ORDER, f"order-{number}", "", ""), "")
-    assert (await log.find_unfinished(AuditFilter(name="anna"))).items == (lost,)
+    assert (await log.find_without_outcome(AuditFilter(name="anna"))).items == (lost,)
