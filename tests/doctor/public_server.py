@@ -69,9 +69,11 @@ def serving(server: PublicServer, folder: Path) -> Iterator[PublicServer]:
                 return
             self.send_response(200)
             self.end_headers()
-            with suppress(OSError):  # until the doctor closes the connection
-                while server.endless:
-                    self.wfile.write(b"x" * 4096)
+            if server.endless:
+                with suppress(OSError):  # until the doctor closes the connection
+                    while True:
+                        self.wfile.write(b"x" * 4096)
+                return
             self.wfile.write(b": open\n\n: idle\n\n")
             if not server.buffered:
                 time.sleep(STREAM_REST_S + 0.1)

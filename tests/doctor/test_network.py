@@ -102,7 +102,6 @@ async def test_an_answer_without_an_end_is_not_read_for_ever(site: Site, server:
     server.endless = True
     judgement = await site.look("web.stream")
     assert judgement.status is FAIL
-    server.endless = False
 
 
 async def test_a_certificate_that_nobody_vouches_for(
