@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,8 @@ from proof.page import command, write_page
 from proof.shrink import shrink
 from proof.simulation import NONE, Outcome, Scenario, simulate
 
-AT_ONCE = 8
+AHEAD = 8
+"""Seeds that are started in advance, for each process: a failure discards them."""
 SHRINK_S = 60.0
 """How long a failing seed is made smaller, by the machine's clock, which nothing else reads."""
 GC_THRESHOLD = 50_000
@@ -151,24 +152,24 @@ class _Sums:
 def _outcomes(options: Options) -> Iterator[Outcome]:
     """Yield outcomes in the order of their seeds; few are started in advance, because a failure discards them."""
     first = options.scenario
-    scenarios = [replace(first, seed=seed) for seed in range(first.seed, first.seed + options.seeds)]
+    scenarios = (replace(first, seed=seed) for seed in range(first.seed, first.seed + options.seeds))
     if options.jobs == 1:
         _rest_collector()
         yield from map(simulate, scenarios)
         return
     with ProcessPoolExecutor(options.jobs, initializer=_rest_collector) as pool:
-        for some in _parts(scenarios, AT_ONCE * options.jobs):
-            yield from pool.map(_without_lines, some)
+        started: deque[Future[Outcome]] = deque()
+        for scenario in scenarios:
+            started.append(pool.submit(_without_lines, scenario))
+            if len(started) == AHEAD * options.jobs:
+                yield started.popleft().result()
+        yield from (future.result() for future in started)
 
 
 def _rest_collector() -> None:
     """Run the garbage collector less often, and never on imported modules."""
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-
-
-def _parts(scenarios: Sequence[Scenario], size: int) -> Iterator[Sequence[Scenario]]:
-    return (scenarios[start : start + size] for start in range(0, len(scenarios), size))
 
 
 def _without_lines(scenario: Scenario) -> Outcome:
