@@ -13,7 +13,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import cast
 
@@ -39,7 +39,8 @@ LONGEST_RETRY_S = 15 * 60
 process with a wrong clock fails until the clock is corrected."""
 OTHERS = ("AEAD_SM4_GCM",)
 """Ciphers of certificates that we do not use (https://pay.weixin.qq.com/doc/v3/merchant/4012551764)."""
-UNKNOWN_SERIAL_REST = timedelta(minutes=10)
+UNKNOWN_SERIAL_REST_S = 10 * 60
+"""Pause between two downloads that messages with unknown serials cause."""
 
 log = structlog.get_logger("wechat.certificates")
 
@@ -181,7 +182,7 @@ class Certificates:
         self._random = runtime.random
         self._telemetry = runtime.telemetry
         self._wanted = asyncio.Event()
-        self._last_wanted: datetime | None = None
+        self._rest_ends_s = 0.0
         self._task: asyncio.Task[None] | None = None
         ring.on_unknown = self.want
 
@@ -195,11 +196,12 @@ class Certificates:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def want(self) -> None:
-        """Request a download soon, because a message names an unknown serial; at most once in UNKNOWN_SERIAL_REST."""
-        now = self._clock.now()
-        if self._last_wanted is None or now - self._last_wanted >= UNKNOWN_SERIAL_REST:
-            self._last_wanted = now
-            self._wanted.set()
+        """Request a download, because a message names an unknown serial: now, or at the end of UNKNOWN_SERIAL_REST_S.
+
+        A request within the rest is kept, not dropped: the unknown serial before it may have been a forger's, and the
+        next message with this one may come hours later.
+        """
+        self._wanted.set()
 
     async def refresh(self) -> None:
         """Download, decrypt, verify, then replace. Raises RemoteError or NotifyError and then changes nothing."""
@@ -254,11 +256,16 @@ class Certificates:
             await self._pause(pause_s)
 
     async def _pause(self, seconds: float) -> None:
+        """Wait for ``seconds``, or less where a download is wanted. The download that follows serves every request."""
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.wait_for(self._wanted.wait(), seconds)
-            self._wanted.clear()
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
+                await asyncio.sleep(self._rest_ends_s - loop.time())
+            self._rest_ends_s = loop.time() + UNKNOWN_SERIAL_REST_S
         except TimeoutError:
-            return
+            pass
+        self._wanted.clear()
 
 
 def _private_key(pem: str, name: str) -> RSAPrivateKey:
