@@ -19,6 +19,7 @@ from storage.stores.all import DIFFERENCES, NOTIFICATIONS
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.payments import REFUNDED_ELSEWHERE
+from wechat.pay.certificates import LONGEST_RETRY_S
 from wechat.reconciliation.books import Status
 from wechat.refunds.late_payments import LatePolicy
 
@@ -238,8 +239,10 @@ def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
 
 
 def _is_about_refusals(alarm: Alarm, evidence: Evidence) -> bool:
-    """Whether messages are forged, or none of WeChat's can be verified."""
-    return _of_somebody_else(UNVERIFIED)(alarm, evidence) or _trouble(alarm, evidence)
+    """Whether messages are forged, or none of WeChat's can be verified. After a failed download of WeChat's keys the
+    process lacks them until its next attempt."""
+    forged, lacks_keys = _of_somebody_else(UNVERIFIED), alarm.since_trouble_s <= LONGEST_RETRY_S
+    return forged(alarm, evidence) or lacks_keys or _trouble(alarm, evidence)
 
 
 CAUSES: Mapping[str, Justifies] = {

@@ -14,7 +14,7 @@ from storage.stores.all import DAYS, DIFFERENCES
 from storage.stores.days import DAY, DIFFERENCE
 from wechat.domain.facts import RefundState
 from wechat.reconciliation.accounts import Account, double_entry
-from wechat.reconciliation.books import Difference, DifferenceKind, Status
+from wechat.reconciliation.books import Difference, DifferenceKind, Status, Totals
 from wechat.reconciliation.days import BookDay
 
 RUN_S = 3 * 3600.0
@@ -80,7 +80,7 @@ def _day_is_equal(day: BookDay, evidence: Evidence) -> Wrong:
     if day.result is None or not lines:
         return
     recorded, remote = day.result.recorded, day.result.billed
-    if _sums(lines) != (remote.payments, remote.received, remote.refunds, remote.refunded, remote.fee):
+    if _sums(lines) != _read_sums(remote):
         yield f"the bill of {day.day} adds up to {_sums(lines)}, and was taken for {remote}", ""
     firsts = [order.transaction_id for order in evidence.orders.values()]
     own = [line.amount for line in lines if not line.out_refund_no and line.transaction_id in firsts]
@@ -116,6 +116,11 @@ def _sums(lines: Sequence[Line]) -> tuple[int, int, int, int, int]:
     paid = [line.amount for line in lines if not line.out_refund_no]
     back = [line.amount for line in lines if line.out_refund_no and line.state != "FAIL"]
     return len(paid), sum(paid), len(back), sum(back), sum(line.fee for line in lines)
+
+
+def _read_sums(totals: Totals) -> tuple[int, int, int, int, int]:
+    """Return what a run read from its bill, in the form of ``_sums``."""
+    return totals.payments, totals.received, totals.refunds, totals.refunded, totals.fee
 
 
 # -- no difference without a cause -------------------------------------------------------------------------------------
@@ -187,7 +192,9 @@ def _is_found(found: set[tuple[DifferenceKind, str]], evidence: Evidence) -> Wro
         own = evidence.orders[payment.number].transaction_id == transaction
         if not own and (DifferenceKind.DOUBLE_PAYMENT, transaction) not in found:
             yield f"second payment {transaction} was not found", payment.number
-        runs = [run for run in evidence.journal.results[beijing_day(payment.at)] if _has_right_clock(run, evidence)]
+        day = beijing_day(payment.at)
+        runs = [run for run in evidence.journal.results[day] if _has_right_clock(run, evidence)]
+        runs = [run for run in runs if _had_line(run, evidence.bills.of(day), transaction)]
         known_s = evidence.journal.payments.get(transaction, inf)
         if runs and known_s > runs[0].at_s and transaction not in about:
             yield f"payment {transaction}, which nobody knew of, was not found", payment.number
@@ -199,6 +206,15 @@ def _has_right_clock(run: Result, evidence: Evidence) -> bool:
     return abs(run.value.finished_at - evidence.begins - timedelta(seconds=run.at_s)) <= CLOCKS_AGREE
 
 
+def _had_line(run: Result, bill: Bill, transaction: str) -> bool:
+    """Whether the bill that ``run`` read has the line of a payment. A wrong bill may lack it; then what the payer got
+    back may be all that is found, and its repair records the payment."""
+    read = next(
+        (lines for lines in (bill.lines, bill.wrong) if lines and _sums(lines) == _read_sums(run.value.billed)), []
+    )
+    return any(line.transaction_id == transaction and not line.out_refund_no for line in read)
+
+
 def _planted_is_found(differences: Sequence[Difference], evidence: Evidence) -> Wrong:
     """Check that what is wrong with each wrong bill with which a day was ended is reported."""
     found = {(difference.day, _key(difference)) for difference in differences}
@@ -208,9 +224,11 @@ def _planted_is_found(differences: Sequence[Difference], evidence: Evidence) -> 
             continue
         sums = _sums(bill.wrong)
         for at_s, result in evidence.journal.results[day]:
-            remote = result.billed
-            used = sums == (remote.payments, remote.received, remote.refunds, remote.refunded, remote.fee)
-            if used and bill.lines != bill.wrong and _must_be_seen(bill, touched, at_s, evidence):
+            if (
+                sums == _read_sums(result.billed)
+                and bill.lines != bill.wrong
+                and _must_be_seen(bill, touched, at_s, evidence)
+            ):
                 yield f"{bill.fault} of {day}, and nothing was found", touched.number
 
 
