@@ -27,7 +27,7 @@ EVENING = time(20)
 LATEST = time(23)
 """By this time an alarm must report a missing bill, which is requested each hour from the evening on."""
 TROUBLE_S = 180.0
-"""The longest time from a failure of the network or the store to its alarm."""
+"""The longest time from a wrong digest, or from WeChat's making a bill, to an alarm about it."""
 CLOCKS_AGREE = timedelta(minutes=3)
 NOTIFY = "notify_"
 BILL_LATE, FAILED = "bill_late", "reconciliation_failed"
@@ -232,17 +232,15 @@ def _bill_late(alarm: Alarm, evidence: Evidence) -> bool:
 
 def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
     """Whether the network, the store or a digest has just failed the process, or its clock is so wrong that no
-    signature is accepted."""
+    signature is accepted. Without a key of WeChat's, which is fetched again after a pause, no signature is either."""
     now = evidence.begins + timedelta(seconds=alarm.at_s)
     misled = any(timedelta(0) <= now - at <= timedelta(seconds=TROUBLE_S) for at in evidence.bills.misannounced)
-    return misled or alarm.since_trouble_s <= TROUBLE_S or abs(alarm.clock - now) > CLOCKS_AGREE
+    return misled or alarm.since_trouble_s <= LONGEST_RETRY_S or abs(alarm.clock - now) > CLOCKS_AGREE
 
 
 def _is_about_refusals(alarm: Alarm, evidence: Evidence) -> bool:
-    """Whether messages are forged, or none of WeChat's can be verified. After a failed download of WeChat's keys the
-    process lacks them until its next attempt."""
-    forged, lacks_keys = _of_somebody_else(UNVERIFIED), alarm.since_trouble_s <= LONGEST_RETRY_S
-    return forged(alarm, evidence) or lacks_keys or _trouble(alarm, evidence)
+    """Whether messages are forged, or none of WeChat's can be verified."""
+    return _of_somebody_else(UNVERIFIED)(alarm, evidence) or _trouble(alarm, evidence)
 
 
 CAUSES: Mapping[str, Justifies] = {
