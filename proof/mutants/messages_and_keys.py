@@ -74,14 +74,14 @@ KEYS = (
     Mutant(
         "a key that is not known is looked for each time",
         CERTIFICATES,
-        "                await asyncio.sleep(self._rest_ends_s - loop.time())\n",
+        "                await asyncio.sleep(self._rest_ends_s - self._clock.monotonic())\n",
         "",
     ),
     Mutant(
         "a key that is named soon after a strange one is not looked for",
         CERTIFICATES,
         "        self._wanted.set()\n",
-        "        if asyncio.get_running_loop().time() >= self._rest_ends_s:\n            self._wanted.set()\n",
+        "        if self._clock.monotonic() >= self._rest_ends_s:\n            self._wanted.set()\n",
     ),
     Mutant(
         "a key that is not known is never looked for",

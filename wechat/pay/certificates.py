@@ -257,12 +257,11 @@ class Certificates:
 
     async def _pause(self, seconds: float) -> None:
         """Wait for ``seconds``, or less where a download is wanted. The download that follows serves every request."""
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
                 await self._wanted.wait()
-                await asyncio.sleep(self._rest_ends_s - loop.time())
-            self._rest_ends_s = loop.time() + UNKNOWN_SERIAL_REST_S
+                await asyncio.sleep(self._rest_ends_s - self._clock.monotonic())
+            self._rest_ends_s = self._clock.monotonic() + UNKNOWN_SERIAL_REST_S
         except TimeoutError:
             pass
         self._wanted.clear()

@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from proof.runtime.loop import SimulatedLoop
+from proof.runtime.ports import SimulatedClock
 from tests.support.clock import ManualClock
 from tests.support.keys import START, YEAR, certificate_pem, curve_pem, key, private_pem, public_pem
 from tests.support.runtime import RecordedTelemetry, a_runtime
 from wechat.domain.errors import ConfigError, Malformed, NotSent, OutcomeUnknown, SignatureInvalid
 from wechat.domain.metrics import Metric
+from wechat.domain.ports import Clock
 from wechat.pay.certificates import (
     UNKNOWN_SERIAL_REST_S,
     Certificates,
@@ -132,8 +134,8 @@ class WeChat:
 class Set:
     """A ring, its refresher and the WeChat they ask."""
 
-    def __init__(self) -> None:
-        self.clock = ManualClock(NOW)
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.wechat = WeChat()
         self.ring = KeyRing(self.clock)
         runtime = a_runtime(self.clock)
@@ -141,8 +143,13 @@ class Set:
 
 
 @pytest.fixture
-def keys() -> Set:
-    return Set()
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def keys(clock: ManualClock) -> Set:
+    return Set(clock)
 
 
 async def test_the_first_download_brings_the_key_that_verifies_it(keys: Set) -> None:
@@ -196,14 +203,14 @@ async def test_a_failed_download_keeps_what_is_there(keys: Set) -> None:
     keys.ring.find("A1")
 
 
-async def test_after_a_rotation_both_serials_are_good_until_the_old_one_ends(keys: Set) -> None:
+async def test_after_a_rotation_both_serials_are_good_until_the_old_one_ends(keys: Set, clock: ManualClock) -> None:
     await keys.certificates.refresh()
     keys.wechat.names, keys.wechat.life = {"B2": "next"}, 2 * YEAR
     keys.wechat.signer, keys.wechat.serial = "next", "B2"
     await keys.certificates.refresh()
     keys.ring.find("A1")
     keys.ring.find("B2")
-    keys.clock.advance(YEAR.total_seconds())
+    clock.advance(YEAR.total_seconds())
     with pytest.raises(SignatureInvalid) as refused:
         keys.ring.find("A1")
     assert refused.value.reason == "key_ended"
@@ -218,9 +225,7 @@ async def test_a_later_download_may_be_signed_by_a_key_known_before(keys: Set) -
 
 
 def test_ten_thousand_unknown_serials_cause_one_download_in_ten_minutes_and_lose_no_key() -> None:
-    keys = Set()
-
-    async def scenario() -> None:
+    async def scenario(keys: Set) -> None:
         await asyncio.sleep(1)
         for i in range(10_000):
             with pytest.raises(SignatureInvalid):
@@ -233,13 +238,11 @@ def test_ten_thousand_unknown_serials_cause_one_download_in_ten_minutes_and_lose
         await asyncio.sleep(2 * UNKNOWN_SERIAL_REST_S)
         assert keys.wechat.downloads == 3
 
-    run_with_refresh(keys, scenario)
+    run_with_refresh(scenario)
 
 
 def test_a_new_key_named_soon_after_a_strange_one_is_known_when_the_rest_ends() -> None:
-    keys = Set()
-
-    async def scenario() -> None:
+    async def scenario(keys: Set) -> None:
         await asyncio.sleep(1)
         with pytest.raises(SignatureInvalid):
             keys.ring.find("FF")
@@ -250,7 +253,7 @@ def test_a_new_key_named_soon_after_a_strange_one_is_known_when_the_rest_ends() 
         await asyncio.sleep(3)
         keys.ring.find("B2")
 
-    run_with_refresh(keys, scenario)
+    run_with_refresh(scenario)
 
 
 async def test_a_serial_that_appears_first_in_a_message_is_known_shortly_after(keys: Set) -> None:
@@ -264,32 +267,32 @@ async def test_a_serial_that_appears_first_in_a_message_is_known_shortly_after(k
     await keys.certificates.close()
 
 
-def run_with_refresh(keys: Set, scenario: Callable[[], Awaitable[None]]) -> None:
-    """Run ``scenario`` in virtual time beside the background refresh."""
+def run_with_refresh(scenario: Callable[[Set], Awaitable[None]], error: Exception | None = None) -> Set:
+    """Run ``scenario`` in virtual time beside the background refresh, whose downloads raise ``error``."""
     loop = SimulatedLoop(random.Random(1), most_steps=1_000_000)
 
-    async def run() -> None:
+    async def run() -> Set:
+        keys = Set(SimulatedClock(loop))
+        keys.wechat.error = error
         keys.certificates.start()
-        await scenario()
+        await scenario(keys)
         await keys.certificates.close()
+        return keys
 
-    loop.run_until_complete(run())
+    keys = loop.run_until_complete(run())
     loop.close()
+    return keys
 
 
-def downloads_in(hours: float, keys: Set) -> int:
-    """The number of downloads that the background refresh makes in ``hours`` of virtual time."""
-    run_with_refresh(keys, lambda: asyncio.sleep(hours * 3600))
+def failing_downloads_in(hours: float) -> int:
+    """The number of downloads that the background refresh makes in ``hours`` of virtual time while all fail."""
+    keys = run_with_refresh(lambda keys: asyncio.sleep(hours * 3600), SignatureInvalid("timestamp"))
     return keys.wechat.downloads
 
 
 def test_a_download_that_goes_on_failing_is_repeated_less_and_less_often() -> None:
-    keys = Set()
-    keys.wechat.error = SignatureInvalid("timestamp")
-    assert downloads_in(0.55, keys) == 6  # at once, after 1, 3, 7, 15 and 30 minutes
-    keys = Set()
-    keys.wechat.error = SignatureInvalid("timestamp")
-    assert downloads_in(24, keys) <= 5 + 24 * 4
+    assert failing_downloads_in(0.55) == 6  # at once, after 1, 3, 7, 15 and 30 minutes
+    assert failing_downloads_in(24) <= 5 + 24 * 4
 
 
 def test_the_public_key_is_found_by_its_id_and_preferred() -> None:
