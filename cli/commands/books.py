@@ -216,7 +216,7 @@ def _conclude(
         screen.next_step(command("reconcile", date, "--repair"))
     else:
         note = command("reconcile", date, "--known", _shorten_ids(differences)[left[0]["id"]])
-        screen.say(Bilingual(f"人工核实后可标记：{note}", f"Once somebody has looked, note it: {note}"))
+        screen.say(Bilingual(f"人工核实后可标记：{note}", f"Once a person has checked it, mark it: {note}"))
         screen.next_step(_by_hand(date, left[0]))
     raise typer.Exit(int(Exit.FAILED))
 
