@@ -19,7 +19,7 @@ class NotifyHandler(BaseHandler):
     """Receive one payment or refund notification; a refused one is answered with an error status."""
 
     async def post(self) -> None:
-        await self.services.receiver.receive(self.request.headers, self.request.body)
+        await self.services.receiver.receive(dict(self.request.headers), self.request.body)
         self._answer(success=True, message="OK")
 
     def show_error(self, status: int, body: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ MOST_PARSED = 64 * 1024
 MOST_HEADER = 1024
 MOST_NAME = 64
 MOST_HEADERS = 40
+KNOWN_NAMES = 128
+"""Names of headers whose rule is remembered. Anybody can send others, of up to 8 KB each."""
 
 HEADERS = frozenset(
     {
@@ -120,26 +123,30 @@ def mask_part(value: str) -> str:
 
 
 def _message(api: str, headers: Mapping[str, str], body: bytes, most_body: int) -> Message:
-    kept = {
-        _cut(name, MOST_NAME): _cut(_mask_header(name.lower(), value), MOST_HEADER)
-        for name, value in islice(headers.items(), MOST_HEADERS)
-    }
+    kept = {}
+    for name, value in islice(headers.items(), MOST_HEADERS):
+        kept_name, mask = _header_rule(name)
+        kept[kept_name] = _cut(mask(value) if mask else value, MOST_HEADER)
     if not body:
         return Message(kept)
-    mask = _READERS.get(api, _mask_account)
+    read = _READERS.get(api, _mask_account)
     try:
-        text, cut = mask(body) if len(body) <= MOST_PARSED else ("", True)
+        text, cut = read(body) if len(body) <= MOST_PARSED else ("", True)
     except (Malformed, UnicodeDecodeError, orjson.JSONDecodeError, RecursionError):
         text, cut = "", True
     return Message(kept, text[:most_body], len(body), cut or len(text) > most_body)
 
 
-def _mask_header(name: str, value: str) -> str:
-    if name in HEADERS:
-        return value
-    if name == SIGNATURE:
-        return mask_part(value)
-    return _mask_authorization(value) if name == "authorization" else MASK
+@lru_cache(KNOWN_NAMES)
+def _header_rule(name: str) -> tuple[str, Callable[[str], str] | None]:
+    """Return the name under which a header is kept, and what masks its value; None where the value is kept."""
+    lower = name.lower()
+    masks = {SIGNATURE: mask_part, "authorization": _mask_authorization}
+    return _cut(name, MOST_NAME), None if lower in HEADERS else masks.get(lower, _mask_all)
+
+
+def _mask_all(value: str) -> str:
+    return MASK
 
 
 def _mask_authorization(value: str) -> str:
