@@ -1,7 +1,8 @@
 """Check how soon a payment is known without a notification, while the service and WeChat work.
 
-An unpaid order is checked 30 and 90 seconds after it was placed, then after longer pauses. So a payment of a new order
-is known within 90 seconds, and one of an older order with the next check, whether or not its notification arrived.
+An unpaid order is checked 30 and 90 seconds after it was recorded here, then after longer pauses. So a payment of a
+new order is known within 90 seconds, and one of an older order with the next check, with or without a notification.
+An order is older here than at WeChat if several calls were needed to place it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def check_promises(evidence: Evidence) -> Iterator[tuple[str, str]]:
     """Yield the payments that became known too late."""
     for number, order in sorted(evidence.world.orders.items()):
         for payment in order.payments[:1]:  # of two at once, a query names one; the other is found on the bill
-            limit_s = _limit_s(order, payment)
+            limit_s = _limit_s(_second(payment, evidence) - evidence.journal.orders[number][TradeState.NOTPAY])
             if limit_s is None or not _is_held(order, payment, limit_s, evidence):
                 continue
             evidence.journal.promised += 1
@@ -34,9 +35,9 @@ def check_promises(evidence: Evidence) -> Iterator[tuple[str, str]]:
                 yield f"it was paid, and nobody here knew that for {waited_s:.0f} seconds", number
 
 
-def _limit_s(order: Order, payment: Payment) -> float | None:
-    """Return the time in which ``payment`` must become known, in seconds; None for an order that is too old."""
-    age_s = (payment.at - order.created_at).total_seconds()
+def _limit_s(age_s: float) -> float | None:
+    """Return the time in which a payment must become known, in seconds, if the order was ``age_s`` old; None for an
+    order that was too old."""
     limits = [limit_s for oldest_s, limit_s in CHECKS_S if age_s <= oldest_s]
     return limits[0] + SLACK_S if limits else None
 
