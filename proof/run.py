@@ -154,10 +154,10 @@ def _outcomes(options: Options) -> Iterator[Outcome]:
     first = options.scenario
     scenarios = (replace(first, seed=seed) for seed in range(first.seed, first.seed + options.seeds))
     if options.jobs == 1:
-        _rest_collector()
+        rest_collector()
         yield from map(simulate, scenarios)
         return
-    with ProcessPoolExecutor(options.jobs, initializer=_rest_collector) as pool:
+    with ProcessPoolExecutor(options.jobs, initializer=rest_collector) as pool:
         started: deque[Future[Outcome]] = deque()
         for scenario in scenarios:
             started.append(pool.submit(_without_lines, scenario))
@@ -166,7 +166,7 @@ def _outcomes(options: Options) -> Iterator[Outcome]:
         yield from (future.result() for future in started)
 
 
-def _rest_collector() -> None:
+def rest_collector() -> None:
     """Run the garbage collector less often, and never on imported modules."""
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

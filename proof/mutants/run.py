@@ -320,8 +320,9 @@ def run_mutants(seeds: int, jobs: int, console: Console, chosen: Sequence[Mutant
 def main() -> None:
     """Run in the copy: ``python -m proof.mutants.run SEEDS SHRINK_S``; the last line is JSON."""
     from proof.page import write_page  # noqa: PLC0415 - of the broken build
-    from proof.run import first_failure, shrink_for  # noqa: PLC0415
+    from proof.run import first_failure, rest_collector, shrink_for  # noqa: PLC0415
 
+    rest_collector()
     failed = first_failure(range(1, int(sys.argv[1]) + 1))
     if failed is None:
         print("null")
