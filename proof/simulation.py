@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,12 +79,12 @@ class Outcome:
 def simulate(scenario: Scenario) -> Outcome:
     """Run one seed. Never raises for faults of the service: they are the outcome's ``failure``."""
     outcome = Outcome(scenario)
-    with silence_logs():
-        _run(scenario, outcome)
+    with silence_logs() as crashes:
+        _run(scenario, outcome, crashes)
     return outcome
 
 
-def _run(scenario: Scenario, outcome: Outcome) -> None:
+def _run(scenario: Scenario, outcome: Outcome, crashes: Sequence[str]) -> None:
     chance = Chance(scenario.seed)
     loop = SimulatedLoop(chance.stream("loop"), MOST_STEPS)
     kept: list[Scene] = []  # its waiting tasks must not be collected before they are cancelled
@@ -95,19 +96,29 @@ def _run(scenario: Scenario, outcome: Outcome) -> None:
         outcome.failure, outcome.about = str(broken), broken.about
     except Deadlock as deadlock:
         outcome.failure = f"deadlock: {deadlock}"
+    if crashes and not outcome.failure:
+        outcome.failure = f"a worker survived an error that the service does not promise: {crashes[0]}"
     outcome.steps, outcome.simulated_s = loop.steps, loop.time()
     outcome.cpu_s = time.process_time() - started
     _discard(loop)
 
 
 @contextmanager
-def silence_logs() -> Iterator[None]:
-    """Discard the service's log lines; afterwards the previous configuration applies again."""
+def silence_logs() -> Iterator[list[str]]:
+    """Discard the service's log lines, except the exceptions that its workers catch and log: return a list of them.
+
+    Afterwards the previous configuration applies again.
+    """
     before = structlog.get_config()
-    quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
-    structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=False)  # a cached logger would stay quiet
+    crashes: list[str] = []
+
+    class Quiet(structlog.make_filtering_bound_logger(logging.CRITICAL)):  # type: ignore[misc]  # made at run time
+        def exception(self, event: str, **fields: object) -> None:
+            crashes.append(f"{event}: {sys.exception()!r}")
+
+    structlog.configure(wrapper_class=Quiet, cache_logger_on_first_use=False)  # a cached logger would stay quiet
     try:
-        yield
+        yield crashes
     finally:
         structlog.configure(**before)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from math import inf
 
 from proof.checks.journal import Journal
 from proof.wechat.bills import Bills, next_day
@@ -70,6 +71,9 @@ def check_alarms(alarms: list[Alarm], evidence: Evidence) -> Iterator[tuple[str,
     for alarm in alarms:
         if not _has_cause(alarm, evidence):
             yield f"alarm {alarm.kind} {alarm.day} has no cause", alarm.about
+        stored_s = evidence.journal.messages.get(alarm.about, inf)
+        if alarm.kind.startswith(NOTIFY) and alarm.at_s < stored_s:
+            yield f"alarm {alarm.kind} was raised before a message was stored", alarm.about
 
 
 # -- which state must have had one -------------------------------------------------------------------------------------

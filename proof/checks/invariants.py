@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 
+from proof.checks.leases import Leases
 from proof.people.payers import Acknowledged
 from proof.service.receiver import Receiver
 from proof.wechat.merchant import MCHID
 from proof.wechat.payments import WeChat
+from storage.documents import Document
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DELIVERIES, NUMBERS, ORDERS
 from storage.stores.order_codec import ORDER
@@ -28,7 +30,7 @@ from wechat.domain.orders import (
 )
 from wechat.domain.payments import MAX_PAYMENTS
 from wechat.domain.ports import WRITES_KEPT
-from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS
+from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS, REFUND_TRANSITIONS
 from wechat.refunds.drafts import CONSOLE
 
 NOT_A_NO = "SIGN_ERROR"
@@ -50,7 +52,8 @@ class Invariants:
     def __init__(self, database: MemoryDatabase, world: WeChat) -> None:
         self._database = database
         self._world = world
-        self._states: dict[str, tuple[int, TradeState]] = {}
+        self._leases = Leases()
+        self._written: dict[str, tuple[int, Order]] = {}
         self._offers: dict[str, tuple[Prepay | None, bool]] = {}
         self.broken: Broken | None = None
         self.checked = 0
@@ -59,22 +62,29 @@ class Invariants:
     def on_write(self, process: str, collection: str, identity: str) -> None:
         """Check a document that was written. Violations are kept in ``broken``: the process that wrote must not
         notice."""
-        if collection != ORDERS or self.broken:
+        if collection not in (ORDERS, DELIVERIES) or self.broken:
             return
-        document = self._database[ORDERS].look_at(identity)
+        document = self._database[collection].look_at(identity)
         if document is None:
             return
-        self.checked += 1
-        order = ORDER.read(document)
-        self.on_order(process, order)
-        found = (*self._order_is_sound(order), *self._moved_by_the_rules(order, document), *self._kept_its_word(order))
+        is_order = collection == ORDERS
+        found = self._check_order(process, document) if is_order else self._leases.on_delivery(document)
         for what in found:
-            self.broken = self.broken or Broken(what, order.out_trade_no)
+            self.broken = self.broken or Broken(what, str(document["out_trade_no"]))
 
     def find_refund(self, out_trade_no: str, out_refund_no: str) -> Refund | None:
         """Return a refund as it is stored."""
         document = self._database[ORDERS].look_at(order_key(MCHID, out_trade_no))
         return None if document is None else ORDER.read(document).refund_of(out_refund_no)
+
+    def _check_order(self, process: str, document: Document) -> Iterator[str]:
+        self.checked += 1
+        order = ORDER.read(document)
+        self.on_order(process, order)
+        yield from self._order_is_sound(order)
+        yield from self._moved_by_the_rules(order, document)
+        yield from self._kept_its_word(order)
+        yield from self._leases.on_order(process, order)
 
     def _order_is_sound(self, order: Order) -> Iterator[str]:
         remote = self._world.orders.get(order.out_trade_no)
@@ -145,19 +155,22 @@ class Invariants:
 
     def _moved_by_the_rules(self, order: Order, document: Mapping[str, object]) -> Iterator[str]:
         rev = int(str(document["rev"]))
-        before = self._states.get(order.key)
-        self._states[order.key] = (rev, order.trade_state)
+        last = self._written.get(order.key)
+        self._written[order.key] = (rev, order)
         writes = document["writes"]
         if not isinstance(writes, list) or len(writes) > WRITES_KEPT:
             yield "it keeps too many writes"
-        if before is None:
-            return
-        if rev == before[0]:
-            return  # a repeated insert
-        if rev != before[0] + 1:
-            yield f"revision {before[0]} was followed by {rev}"
-        if order.trade_state is not before[1] and order.trade_state not in TRANSITIONS[before[1]]:
-            yield f"it moved from {before[1]} to {order.trade_state}"
+        if last is None or rev == last[0]:
+            return  # its insert, or a repeated one
+        if rev != last[0] + 1:
+            yield f"revision {last[0]} was followed by {rev}"
+        before = last[1]
+        if order.trade_state not in (before.trade_state, *TRANSITIONS[before.trade_state]):
+            yield f"it moved from {before.trade_state} to {order.trade_state}"
+        for refund in order.refunds:
+            was = before.refund_of(refund.out_refund_no)
+            if was and refund.state not in (was.state, *REFUND_TRANSITIONS[was.state]):
+                yield f"refund {refund.out_refund_no} moved from {was.state} to {refund.state}"
 
 
 def _refunds_fit(order: Order) -> Iterator[str]:

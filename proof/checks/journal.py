@@ -1,5 +1,5 @@
-"""Record when the store first had payments, states of orders and refunds, differences and ends of days; and the orders
-of which an event was given up."""
+"""Record when the store first had payments, states of orders and refunds, messages, differences and ends of days; and
+the orders of which an event was given up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from proof.faults import Fault
 from storage.documents import Document
 from storage.memory.storage import MemoryDatabase
-from storage.stores.all import DAYS, DELIVERIES, DIFFERENCES
+from storage.stores.all import DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS
 from storage.stores.days import DAY
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TradeState
@@ -48,6 +48,8 @@ class Journal:
         self.orders: defaultdict[str, dict[TradeState, float]] = defaultdict(dict)
         self.refunds: defaultdict[str, dict[RefundState, float]] = defaultdict(dict)
         self.slow: dict[str, float] = {}
+        self.messages: dict[str, float] = {}
+        """When the first notification of each order was stored."""
         self.differences: dict[str, float] = {}
         self.results: defaultdict[date, list[Result]] = defaultdict(list)
         """The results of each day's runs, manual ones included."""
@@ -82,6 +84,9 @@ class Journal:
         """Record a document that was written."""
         if collection == DIFFERENCES:
             self.differences.setdefault(identity, self._loop.time())
+        elif collection == NOTIFICATIONS:
+            message = self._database[NOTIFICATIONS].look_at(identity) or {}
+            self.messages.setdefault(message.get("out_trade_no", ""), self._loop.time())
         elif collection == DELIVERIES:
             document = self._database[DELIVERIES].look_at(identity)
             if document is not None:

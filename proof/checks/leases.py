@@ -1,0 +1,70 @@
+"""Check leases: one is taken only at its date, for its whole length, and its holder alone ends the check.
+
+Clocks of processes differ, so no date is compared with a clock: a lease that is taken at its date or later moves that
+date ahead by its length at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from storage.documents import Document
+from wechat.domain.orders import Order, TradeState
+
+CHECK_S, REFUND_S, DELIVERY_S = 25.0, 60.0, 60.0
+UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})
+
+
+class Leases:
+    """The leases of orders, refunds and deliveries."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, Order] = {}
+        self._deliveries: dict[str, Document] = {}
+        self._holders: dict[str, str] = {}
+
+    def on_order(self, process: str, order: Order) -> Iterator[str]:
+        """Yield what is wrong with the leases of an order that ``process`` has written."""
+        before = self._orders.get(order.key)
+        self._orders[order.key] = order
+        if before is None:
+            return
+        if order.check_lease and order.check_lease != before.check_lease:
+            self._holders[order.check_lease] = process
+            yield from _taken("its check", before.next_check_at, order.next_check_at, CHECK_S)
+        elif _ends_check(before, order) and (holder := self._holders[before.check_lease]) != process:
+            yield f"its check was ended by {process}, and {holder} holds its lease"
+        for refund in order.refunds:
+            was = before.refund_of(refund.out_refund_no)
+            if was and refund.lease not in ("", was.lease):
+                what = f"refund {refund.out_refund_no}"
+                yield from _taken(what, was.next_check_at, refund.next_check_at, REFUND_S)
+
+    def on_delivery(self, delivery: Document) -> Iterator[str]:
+        """Yield what is wrong with a delivery that was written, and with its lease."""
+        before = self._deliveries.get(delivery["_id"])
+        self._deliveries[delivery["_id"]] = delivery
+        what, due_at, lease = f"delivery {delivery['_id']}", delivery.get("due_at"), delivery.get("lease", "")
+        if (delivery["state"] == "pending") is not (due_at is not None):
+            yield f"{what} is {delivery['state']} and its date {due_at}"
+        if before is not None and lease not in ("", before.get("lease", "")):
+            yield from _taken(what, before.get("due_at"), due_at, DELIVERY_S)
+
+
+def _taken(what: str, due_at: datetime | None, until: datetime | None, least_s: float) -> Iterator[str]:
+    """Check a lease that was taken on what was due at ``due_at`` and is due again at ``until``."""
+    if due_at is None or until is None or until < due_at + timedelta(seconds=least_s):
+        yield f"{what} was due at {due_at}, and is due at {until} after its lease was taken"
+
+
+def _ends_check(before: Order, after: Order) -> bool:
+    """Whether a write ends the check of an unpaid order, and neither a close that was put off nor a prepay does."""
+    if not before.check_lease or after.check_lease or after.trade_state not in UNPAID:
+        return False
+    unmoved = (after.trade_state, after.close_after, after.prepay) == (
+        before.trade_state,
+        before.close_after,
+        before.prepay,
+    )
+    return unmoved and after.created_at == before.created_at
