@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from proof.checks.coverage import FAULTS, count_pairs, list_missing, merge
+from proof.checks.coverage import count_pairs, list_contradictions, list_missing, merge
 from proof.faults import Fault
 from proof.page import command, write_page
 from proof.shrink import shrink
@@ -132,12 +132,14 @@ class _Sums:
             yield f"  {self.faults[fault]:9,}  {fault}"
         reached, pairs = count_pairs(self.reached)
         yield f"{reached:,} of {pairs:,} pairs of a transition and a fault about it were reached"
+        for transition, fault in list_contradictions(self.reached):
+            yield f"  ✘ {transition} with {fault.option}, which proof/checks/coverage.py calls impossible"
         yield from self._list_missing()
 
     def _list_missing(self) -> Iterator[str]:
         """Return the pairs that were not reached: transitions without any, then the others."""
         left = {transition: faults for transition, faults in list_missing(self.reached).items() if faults}
-        never = [transition for transition, faults in left.items() if len(faults) == len(FAULTS)]
+        never = [transition for transition in left if not self.reached.get(transition)]
         if never:
             yield f"  never: {', '.join(never)}"
         others = [transition for transition in left if transition not in never]
