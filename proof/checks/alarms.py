@@ -101,11 +101,14 @@ def list_required_alarms(evidence: Evidence) -> Required:
 
 
 def _tells_of_the_evening(alarm: Alarm, evidence: Evidence) -> bool:
-    """Whether an alarm in the evening reports that the day is not reconciled, for another reason than its bill."""
+    """Whether an alarm in the evening reports that the day is not reconciled, for another reason than its bill.
+
+    A process whose clock is ahead has its evening earlier, and postpones the day by that clock.
+    """
     if alarm.kind != FAILED:
         return False
     at = evidence.begins + timedelta(seconds=alarm.at_s)
-    return at >= next_day(date.fromisoformat(alarm.day), EVENING)
+    return max(at, alarm.clock) >= next_day(date.fromisoformat(alarm.day), EVENING)
 
 
 def _of_payments(number: str, order: Order, evidence: Evidence) -> Required:
