@@ -39,6 +39,7 @@ ROOTS = (
 """The composition root."""
 SERVICE = ("server", "service", "handlers", "wechat", "storage")
 SIMULATOR_MAY = (
+    "wechat.domain.brackets",
     "wechat.domain.money",
     "wechat.account.page_signature",
     "wechat.domain.errors",

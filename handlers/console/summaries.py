@@ -24,8 +24,8 @@ def summarize_refund(refund: Refund) -> str:
 
 
 def summarize_deliveries(deliveries: Sequence[Delivery]) -> str:
-    """Return ``order.paid … → erp dead (8 tries)`` for each delivery."""
-    return "; ".join(f"{each.event.type} {each.id} {each.state} ({each.tries} tries)" for each in deliveries)
+    """Return ``order.paid … → erp dead, 8 tries`` for each delivery."""
+    return "; ".join(f"{each.event.type} {each.id} {each.state}, {each.tries} tries" for each in deliveries)
 
 
 def summarize_difference(difference: Difference) -> str:

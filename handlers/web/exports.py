@@ -139,10 +139,10 @@ class Workbook:
 
 
 def _format_audit(line: Audit, lang: str, of_refund: bool) -> str:
-    """Return a line such as ``2026-03-01 12:00:00 anna 查询 → 待处理（已支付）``."""
+    """Return a line such as ``2026-03-01 12:00:00 anna 查询 → 待处理：已支付``; the state may have brackets itself."""
     by, did = _translate(line.by, AUTHORS, lang), _translate(line.action, ACTION_LABELS, lang)
     state = name_state(line.detail, lang, of_refund=of_refund)
-    detail = Bilingual(f"（{state}）", f" ({state})").to(lang) if state else ""
+    detail = Bilingual(f"：{state}", f": {state}").to(lang) if state else ""
     return f"{beijing(line.at)} {by} {did} → {STATUSES[line.target].to(lang)}{detail}"
 
 

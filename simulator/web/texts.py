@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from wechat.domain.brackets import add_detail
 from wechat.domain.errors import Bilingual
 
 TEXTS: Mapping[str, Bilingual] = {
@@ -213,10 +214,7 @@ def translator(lang: str) -> Callable[[str], str]:
 def name_state(state: str, lang: str, *, refund: bool = False) -> str:
     """Return ``未支付（NOTPAY）``; the state alone if it has no name."""
     names = REFUND_STATES if refund else STATES
-    if state not in names:
-        return state
-    name = names[state].to(lang)
-    return f"{name}（{state}）" if lang == "zh" else f"{name} ({state})"
+    return add_detail(names[state].to(lang), state, lang) if state in names else state
 
 
 def name_attempt(kind: str, lang: str) -> str:

@@ -115,7 +115,7 @@ async def test_a_second_refund_waits_its_minute_and_says_so(shop: Shop, manage: 
     assert (await manage(*wish(number))).code == 0
     second = await manage(*wish(number))
     assert second.code == 0
-    queued = re.compile(r"排队中，约 \d\d:\d\d:\d\d 提交（同一订单两笔退款至少间隔 1 分钟）（REQUESTED）")
+    queued = re.compile(r"排队中，约 \d\d:\d\d:\d\d 提交（同一订单两笔退款至少间隔 1 分钟，REQUESTED）")
     assert queued.search(second.out)
     waiting = (await refunds(shop, number))[1]
     wait = datetime.fromisoformat(waiting["due_at"]) - datetime.fromisoformat(waiting["created_at"])
@@ -389,7 +389,7 @@ async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
     assert len(times) == 2 + 3 + 2
     assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\+08:00", time) for time in times)
     exported = await shop.ask("GET", f"/api/reconciliations/{day}?format=csv", headers=MERCHANT)
-    assert re.search(r",[\d-]{10} [\d:]{8},[\d-]{10} [\d:]{8} shop 查询 → 已处理（已支付）,", exported.body.decode())
+    assert re.search(r",[\d-]{10} [\d:]{8},[\d-]{10} [\d:]{8} shop 查询 → 已处理：已支付,", exported.body.decode())
     assert "+00:00" not in exported.body.decode()
     left = await manage("reconcile", day)
     open_id = next(one["id"] for one in payload["differences"] if one["status"] == "open")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from wechat.domain.alarms import Alarm
+from wechat.domain.brackets import add_details
 from wechat.domain.errors import Bilingual
 from wechat.domain.labels import MISMATCHES
 from wechat.notifications.reasons import REASONS
@@ -69,9 +70,7 @@ def sentence(alarm: Alarm) -> Bilingual:
     meaning, slips, details = _describe_kind(alarm), _describe_slips(alarm), _describe_error(alarm)
     zh = "，".join(filter(None, (alarm.subject, details.zh)))
     en = ", ".join(filter(None, (alarm.subject, details.en)))
-    return Bilingual(
-        f"{meaning.zh}{slips.zh}" + (f"（{zh}）" if zh else ""), f"{meaning.en}{slips.en}" + (f" ({en})" if en else "")
-    )
+    return add_details(Bilingual(f"{meaning.zh}{slips.zh}", f"{meaning.en}{slips.en}"), Bilingual(zh, en))
 
 
 def _describe_kind(alarm: Alarm) -> Bilingual:

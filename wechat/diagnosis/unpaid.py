@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from wechat.diagnosis.pages import explain_pages
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
+from wechat.domain.brackets import add_details
 from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RemoteState, Transaction
 from wechat.domain.labels import MISMATCHES
@@ -108,8 +109,8 @@ def _name_reason(case: OrderSnapshot, reason: str) -> Bilingual:
     text = REASONS[reason].text
     codes = dict.fromkeys(code for message in case.unverified if message.reason == reason for code in message.slips)
     slips = [describe_code(code) for code in codes]
-    zh, en = "".join(f"（{slip.zh}）" for slip in slips), "".join(f" ({slip.en})" for slip in slips)
-    return Bilingual(f"{text.zh}{zh}", f"{text.en}{en}")
+    found = Bilingual("；".join(slip.zh for slip in slips), "; ".join(slip.en for slip in slips))
+    return add_details(text, found)
 
 
 def _explain_nameless_refusals(case: OrderSnapshot) -> list[Finding]:
@@ -166,9 +167,9 @@ def _explain_prepay(case: OrderSnapshot) -> Finding:
         return Finding("尚未向微信支付下单", "the order was never sent to WeChat")
     if event.what == "prepay_refused":
         code, slip = event.detail.get("code", ""), str(event.detail.get("slip", ""))
-        why = describe_code(slip) if slip else Bilingual("", "")
+        why = describe_code(slip)
         return Finding(
-            f"微信支付没有该订单：下单被拒绝（{code}）{why.zh}",
+            f"微信支付没有该订单：下单被拒绝（{code}）{f'：{why.zh}' if slip else ''}",
             f"the order never reached WeChat, which refused it ({code}){f': {why.en}' if slip else ''}",
             command("doctor", "--live") if slip else "",
         )

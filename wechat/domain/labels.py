@@ -1,10 +1,11 @@
 """Names of states and events for readers. The console shows the name alone; the command line and support files add the
-code in brackets, 已支付（SUCCESS）."""
+code in brackets, 已支付（SUCCESS）; see ``brackets`` for a name that ends with brackets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from wechat.domain.brackets import add_detail
 from wechat.domain.calls import UNSIGNED, VERIFIED
 from wechat.domain.errors import Bilingual
 
@@ -185,9 +186,7 @@ def name_state(state: str, lang: str, *, of_refund: bool) -> str:
 def label(labels: Labels, code: str, lang: str) -> str:
     """Return name and code, for example ``已支付（SUCCESS）``; the code alone when it has no name."""
     name = name_of(labels, code, lang)
-    if name == code:
-        return code
-    return f"{name}（{code}）" if lang == "zh" else f"{name} ({code})"
+    return code if name == code else add_detail(name, code, lang)
 
 
 SCOPES: Labels = {

@@ -172,7 +172,7 @@ def _is_same(approval: Approval, act: PendingAct) -> bool:
 
 
 def _describe(approval: Approval) -> str:
-    return f"{approval.act} ¥{yuan(approval.amount)} ({approval.id}, {approval.requested_by}): {approval.reason}"
+    return f"{approval.act} ¥{yuan(approval.amount)}, {approval.id}, {approval.requested_by}: {approval.reason}"
 
 
 def _not_found() -> NotFound:

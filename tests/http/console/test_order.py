@@ -157,7 +157,7 @@ async def test_a_refund_takes_a_reason_and_the_password_and_is_one_however_often
     assert (first["name"], first["act"], first["before"]) == (name, "refund", "已支付（SUCCESS） ¥18.00")
     told = first["after"]
     paid, refund = (
-        "已支付（有退款）（REFUND） ¥18.00，已退款 ¥[05].00，占用 ¥5.00",
+        "已支付（有退款，REFUND） ¥18.00，已退款 ¥[05].00，占用 ¥5.00",
         rf"{form['number']} \w+（[A-Z]+） ¥5.00",
     )
     assert re.fullmatch(f"{paid}；{refund}：缺货", told), told

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from simulator.web import texts as simulated
+from simulator.web.texts import name_state
 from tests.support.service import ROOT
+from wechat.domain import labels
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.facts import RefundState
-from wechat.domain.labels import DELIVERY_STATES, ORDER_STATES, REFUND_STATES, SOURCES, TIMELINE, label
+from wechat.domain.labels import DELIVERY_STATES, ORDER_STATES, REFUND_STATES, SCOPES, SOURCES, TIMELINE, label
 from wechat.domain.orders import TradeState
 
 WRITERS = {"TimelineEntry": 1, "_line": 1, "_entry": 0, "_note": 1}
@@ -44,3 +47,18 @@ def test_the_code_follows_the_name() -> None:
     assert label(ORDER_STATES, "SUCCESS", "en") == "paid (SUCCESS)"
     assert label(ORDER_STATES, "NEW", "zh") == "NEW"
     assert label(SOURCES, "v3", "zh") == "APIv3（v3）"
+    assert label(ORDER_STATES, "REFUND", "zh") == "已支付（有退款，REFUND）"
+    assert label(SCOPES, "operate", "en") == "Operate (books, repairs, events, operate)"
+
+
+def test_no_label_has_two_pairs_of_brackets_in_a_row() -> None:
+    named = [each for module in (labels, simulated) for each in vars(module).items()]
+    tables = [each for name, each in named if name.isupper() and isinstance(each, Mapping)]
+    shown = [label(names, str(code), lang) for names in tables for code in names for lang in ("zh", "en")]
+    assert len(shown) > 200
+    assert [each for each in shown if "）（" in each or ") (" in each] == []
+
+
+def test_the_simulator_writes_codes_as_the_service_does() -> None:
+    assert name_state("SUCCESS", "zh", refund=True) == "退款成功（SUCCESS）"
+    assert (name_state("NOTPAY", "en"), name_state("NEW", "en")) == ("not paid (NOTPAY)", "NEW")

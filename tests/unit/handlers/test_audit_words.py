@@ -16,15 +16,15 @@ NAMED = [
     (
         Act.REFUND,
         "REFUND ¥18.00, refunded ¥5.00, reserved ¥6.00; R1 SUCCESS ¥5.00: SUCCESS, open",
-        "已支付（有退款）（REFUND） ¥18.00，已退款 ¥5.00，占用 ¥6.00；R1 退款成功（SUCCESS） ¥5.00：SUCCESS, open",
+        "已支付（有退款，REFUND） ¥18.00，已退款 ¥5.00，占用 ¥6.00；R1 退款成功（SUCCESS） ¥5.00：SUCCESS, open",
         "Paid, refunds (REFUND) ¥18.00, refunded ¥5.00, reserved ¥6.00; R1 Refunded (SUCCESS) ¥5.00: SUCCESS, open",
     ),
     (Act.REFUND, "refused: MORE_THAN_LEFT", "未执行（refused）：MORE_THAN_LEFT", "Not done (refused): MORE_THAN_LEFT"),
     (
         Act.RESEND,
-        "order.paid 0a1b dead (8 tries)",
-        "order.paid 0a1b 已放弃（dead） (8 次)",
-        "order.paid 0a1b Given up (dead) (8 tries)",
+        "order.paid 0a1b dead, 8 tries",
+        "order.paid 0a1b 已放弃（dead），8 次",
+        "order.paid 0a1b Given up (dead), 8 tries",
     ),
     (
         Act.REPAIR,
@@ -32,7 +32,7 @@ NAMED = [
         "退款（refund）；重复支付（double_payment） 已处理（repaired） ¥18.00",
         "Refund (refund); Double payment (double_payment) Repaired (repaired) ¥18.00",
     ),
-    (Act.CONFIRM, "refund ¥9.00 (0a, ben): paid twice", "退款（refund） ¥9.00 (0a，ben)：paid twice", None),
+    (Act.CONFIRM, "refund ¥9.00, 0a, ben: paid twice", "退款（refund） ¥9.00，0a，ben：paid twice", None),
     (Act.SET_ROLE, "finance", "财务（finance）", "Finance (finance)"),
     (Act.ADD_KEY, "read orders", "查询（read） 订单（orders）", "Read (read) Orders (orders)"),
     (Act.WRITE_NOTE, "SUCCESS: open", "SUCCESS: open", "SUCCESS: open"),

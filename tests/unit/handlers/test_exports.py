@@ -73,10 +73,10 @@ def test_times_are_beijings_and_an_audit_is_in_the_readers_language() -> None:
     at = "2026-03-01 12:00:01"
     assert row[10:12] == [
         at,
-        f"{at} 对账 重新对账 → 待处理; {at} anna 查询 → 待处理（已支付）; {at} anna 标记为已人工核实 → 已人工核实",
+        f"{at} 对账 重新对账 → 待处理; {at} anna 查询 → 待处理：已支付; {at} anna 标记为已人工核实 → 已人工核实",
     ]
     assert difference_row(DIFFERENCE, "en")[11] == (
-        f"{at} reconciliation Rerun → Open; {at} anna Query → Open (paid); {at} anna Mark as checked → Checked"
+        f"{at} reconciliation Rerun → Open; {at} anna Query → Open: paid; {at} anna Mark as checked → Checked"
     )
 
 
