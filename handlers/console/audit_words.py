@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from handlers.console.base import REFUSED
 from handlers.console.states import DELIVERY_STATES, ORDER_STATES, REFUND_STATES
 from handlers.console.texts.approvals import STATES
 from handlers.console.texts.audit import ACTS
@@ -19,6 +18,7 @@ from wechat.domain.errors import Bilingual
 from wechat.domain.labels import ROLES, SCOPES, VERDICTS, Labels, label, name_of
 from wechat.reconciliation.labels import ACTION_LABELS, KINDS
 from wechat.reconciliation.labels import STATUSES as DIFFERENCE_STATUSES
+from wechat.staff.audit import REFUSED
 
 Name = Callable[[Labels, str, str], str]
 WORD = re.compile(r"(?<![^\s(])[A-Za-z_]+(?![^\s,;:)])")

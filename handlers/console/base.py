@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from handlers.web.plugin import Access, methods
 from handlers.web.services import Services
 from handlers.web.texts import preferred_language
 from wechat.domain.audit import Act
-from wechat.domain.errors import Bilingual, CallerError, Forbidden, GatewayRefused, NotSent, RemoteError, Unauthorized
+from wechat.domain.errors import Bilingual, CallerError, Forbidden, RemoteError, Unauthorized
 from wechat.domain.labels import ROLES
 from wechat.domain.staff import Permission, StaffMember, StaffSession
 from wechat.staff.audit import Actor
@@ -43,8 +43,6 @@ SAFE_NEXT = re.compile(
 )
 """Addresses that a login may redirect to: those of the console only. Dots, plain or encoded, cannot leave it."""
 MOST_OF_PATH = 200
-REFUSED = "refused"
-"""In the audit log, before the code of why an act was not done."""
 CONTENT_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -179,22 +177,11 @@ class ConsoleHandler(PageHandler):
         """Note what the person did, without secrets. Raises StoreUnavailable."""
         await self.services.staff.audit.write(self.actor, act, subject, before, after)
 
-    @asynccontextmanager
-    async def audit_act(self, act: Act, subject: str, before: str = "", wanted: str = "") -> AsyncIterator[list[str]]:
-        """Write an audit entry that the person requests ``act``, run the body, and write an entry with its outcome.
-
-        The outcome is what the body puts into the list, or that it was refused. Where the body ends in another way, or
-        the process dies, there is no second entry: the outcome is unknown. Raises StoreUnavailable; where the first
-        entry cannot be written, the body does not run.
-        """
-        begun = await self.services.staff.audit.begin(self.actor, act, subject, before, wanted)
-        after: list[str] = []
-        try:
-            yield after
-        except (CallerError, GatewayRefused, NotSent) as error:
-            await self.services.staff.audit.end(begun, f"{REFUSED}: {error.public_code}")
-            raise
-        await self.services.staff.audit.end(begun, "; ".join(after))
+    def audit_act(
+        self, act: Act, subject: str, before: str = "", wanted: str = ""
+    ) -> AbstractAsyncContextManager[list[str]]:
+        """Run the body between two entries of the audit log; see ``AuditLog.record_act``."""
+        return self.services.staff.audit.record_act(self.actor, act, subject, before, wanted)
 
     def t(self, key: str, /, **values: object) -> str:
         """Return a sentence in the reader's language, with ``values`` in its placeholders."""

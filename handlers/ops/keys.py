@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from handlers.web.base import ApiHandler
+from handlers.web.operator import OPERATOR, OperatorHandler
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
-from wechat.domain.api_keys import ApiKey, Scope
+from wechat.domain.api_keys import ApiKey, Scope, check_key_name
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.times import to_v3
-from wechat.staff.audit import Actor
 
 NAME = r"([A-Za-z0-9_-]{1,32})"
-OPERATOR = "manage.py"
-"""The name of the actor in the audit log."""
 
 
-class KeyHandler(ApiHandler):
-    """Base class of the handlers of API keys."""
-
-    async def note(self, act: Act, name: str, after: str = "") -> None:
-        await self.services.staff.audit.write(Actor(OPERATOR, "", self.client_ip), act, name, after=after)
-
-
-class KeysHandler(KeyHandler):
+class KeysHandler(OperatorHandler):
     """List every key, including those of the settings; POST creates one."""
 
     async def get(self) -> None:
@@ -36,8 +26,9 @@ class KeysHandler(KeyHandler):
 
     async def post(self) -> None:
         name, scopes = self._name(), self._scopes()
-        key, secret = await self.services.staff.api_keys.add(name, scopes, OPERATOR)
-        await self.note(Act.ADD_KEY, key.name, " ".join(key.scopes))
+        async with self.audit_act(Act.ADD_KEY, name) as after:
+            key, secret = await self.services.staff.api_keys.add(name, scopes, OPERATOR)
+            after.append(" ".join(key.scopes))
         self.set_status(201)
         self.write_json(key_view(key) | {"key": secret})
 
@@ -46,7 +37,7 @@ class KeysHandler(KeyHandler):
         name = self.json_body().get("name")
         if not isinstance(name, str):
             raise BadRequest(Bilingual("name 应为文字", "name is a text"), field="name")
-        return name
+        return check_key_name(name)
 
     def _scopes(self) -> list[str]:
         """Return the body's scopes. Raises BadRequest."""
@@ -56,24 +47,25 @@ class KeysHandler(KeyHandler):
         return scopes
 
 
-class RotateHandler(KeyHandler):
+class RotateHandler(OperatorHandler):
     """Create a new secret; the old one keeps working for ``overlap_hours``."""
 
     async def post(self, name: str) -> None:
         hours = self.json_body().get("overlap_hours")
         if not isinstance(hours, int) or isinstance(hours, bool):
             raise BadRequest(Bilingual("overlap_hours 应为整数", "overlap_hours is an integer"), field="overlap_hours")
-        key, secret = await self.services.staff.api_keys.rotate(name, hours)
-        await self.note(Act.ROTATE_KEY, key.name, f"overlap {hours} h")
+        async with self.audit_act(Act.ROTATE_KEY, name) as after:
+            key, secret = await self.services.staff.api_keys.rotate(name, hours)
+            after.append(f"overlap {hours} h")
         self.write_json(key_view(key) | {"key": secret})
 
 
-class RevokeHandler(KeyHandler):
+class RevokeHandler(OperatorHandler):
     """Revoke the key at once."""
 
     async def post(self, name: str) -> None:
-        key = await self.services.staff.api_keys.revoke(name)
-        await self.note(Act.REVOKE_KEY, key.name)
+        async with self.audit_act(Act.REVOKE_KEY, name):
+            key = await self.services.staff.api_keys.revoke(name)
         self.write_json(key_view(key))
 
 
@@ -99,7 +91,7 @@ def _settings_view(name: str, scopes: Sequence[Scope]) -> dict[str, Any]:
 
 
 def routes(services: Services) -> list[Route]:
-    pages: list[tuple[str, str, type[KeyHandler]]] = [
+    pages: list[tuple[str, str, type[OperatorHandler]]] = [
         ("/api/keys", "api_keys", KeysHandler),
         (f"/api/keys/{NAME}/rotate", "api_key_rotate", RotateHandler),
         (f"/api/keys/{NAME}/revoke", "api_key_revoke", RevokeHandler),

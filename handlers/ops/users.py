@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from handlers.web.base import ApiHandler
+from handlers.web.operator import OperatorHandler
 from handlers.web.plugin import Access, Route
 from handlers.web.query import read_choice
 from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual
-from wechat.domain.staff import Role, StaffMember
+from wechat.domain.staff import Role, StaffMember, check_name
 from wechat.domain.times import to_v3
-from wechat.staff.audit import Actor
 
 NAME = r"([0-9A-Za-z._@-]{1,48})"
-OPERATOR = "manage.py"
-"""The name of the actor in the audit log."""
 
 
-class UserHandler(ApiHandler):
+class UserHandler(OperatorHandler):
     """Base class of the handlers of people."""
 
     def text(self, field: str) -> str:
@@ -33,9 +30,6 @@ class UserHandler(ApiHandler):
         """Return the body's role. Raises BadRequest."""
         return read_choice(Role, self.text("role"), "role")
 
-    async def note(self, act: Act, name: str, before: str = "", after: str = "") -> None:
-        await self.services.staff.audit.write(Actor(OPERATOR, "", self.client_ip), act, name, before, after)
-
 
 class UsersHandler(UserHandler):
     """List all people; POST adds one."""
@@ -45,8 +39,10 @@ class UsersHandler(UserHandler):
         self.write_json({"users": [user_view(member) for member in members]})
 
     async def post(self) -> None:
-        member = await self.services.staff.members.add(self.text("name"), self.role(), self.text("password"))
-        await self.note(Act.ADD_USER, member.name, after=member.role)
+        name, role, password = check_name(self.text("name")), self.role(), self.text("password")
+        async with self.audit_act(Act.ADD_USER, name, wanted=role) as after:
+            member = await self.services.staff.members.add(name, role, password)
+            after.append(member.role)
         login_url = f"{self.services.settings.http.public_base_url}/console/login"
         self.set_status(201)
         self.write_json(user_view(member) | {"login_url": login_url})
@@ -56,17 +52,19 @@ class PasswordHandler(UserHandler):
     """Set a new password; all sessions of the person end."""
 
     async def post(self, name: str) -> None:
-        member = await self.services.staff.members.set_password(name.lower(), self.text("password"))
-        await self.note(Act.CHANGE_PASSWORD, member.name)
+        name, password = name.lower(), self.text("password")
+        async with self.audit_act(Act.CHANGE_PASSWORD, name):
+            member = await self.services.staff.members.set_password(name, password)
         self.write_json(user_view(member))
 
 
 class RoleHandler(UserHandler):
     async def post(self, name: str) -> None:
-        members = self.services.staff.members
-        before = await members.get(name.lower())
-        member = await members.set_role(name.lower(), self.role())
-        await self.note(Act.SET_ROLE, member.name, before.role if before else "", member.role)
+        members, name, role = self.services.staff.members, name.lower(), self.role()
+        before = await members.get(name)
+        async with self.audit_act(Act.SET_ROLE, name, before.role if before else "", role) as after:
+            member = await members.set_role(name, role)
+            after.append(member.role)
         self.write_json(user_view(member))
 
 
@@ -74,15 +72,17 @@ class DisableHandler(UserHandler):
     """Disable the person's account; all their sessions end."""
 
     async def post(self, name: str) -> None:
-        member = await self.services.staff.members.disable(name.lower())
-        await self.note(Act.DISABLE_USER, member.name)
+        name = name.lower()
+        async with self.audit_act(Act.DISABLE_USER, name):
+            member = await self.services.staff.members.disable(name)
         self.write_json(user_view(member))
 
 
 class EnableHandler(UserHandler):
     async def post(self, name: str) -> None:
-        member = await self.services.staff.members.enable(name.lower())
-        await self.note(Act.ENABLE_USER, member.name)
+        name = name.lower()
+        async with self.audit_act(Act.ENABLE_USER, name):
+            member = await self.services.staff.members.enable(name)
         self.write_json(user_view(member))
 
 
@@ -90,8 +90,9 @@ class ResetTotpHandler(UserHandler):
     """Remove a lost code generator."""
 
     async def post(self, name: str) -> None:
-        member = await self.services.staff.members.remove_totp(name.lower())
-        await self.note(Act.REMOVE_TOTP, member.name)
+        name = name.lower()
+        async with self.audit_act(Act.REMOVE_TOTP, name):
+            member = await self.services.staff.members.remove_totp(name)
         self.write_json(user_view(member))
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from wechat.domain.audit import MOST_OF_SUBJECT, MOST_OF_TEXT, Act, AuditEntry, AuditFilter
-from wechat.domain.errors import StoreUnavailable
+from wechat.domain.errors import CallerError, GatewayRefused, NotSent, StoreUnavailable, TooMany
 from wechat.domain.ports import AuditStore, Page, Runtime
 from wechat.support.rate_limit import RateLimit
 
+REFUSED = "refused"
+"""In the outcome of an act, before the code of why it was not done."""
 ID_BYTES, WRITE_BYTES = 12, 6
 REFUSALS, REFUSALS_PER_S = 100, 1 / 60
 """Limits for the refused acts of one person that are recorded, at once and a second."""
+REFUSED_ACTS, REFUSED_ACTS_PER_S = 30, 1 / 10
+"""Limits for the acts of one person that end refused, at once and a second: each of them leaves two entries."""
 MOST_CALLERS = 1000
 BEGUN_AT_ONCE, MOST_PAGES = 100, 20
 """Entries that are read at once, and how often for one page, to find those acts whose outcome is unknown."""
@@ -35,22 +40,46 @@ class AuditLog:
         self._store = store
         self._runtime = runtime
         self._refusals = RateLimit(runtime.clock, REFUSALS, REFUSALS_PER_S, MOST_CALLERS)
+        self._refused_acts = RateLimit(runtime.clock, REFUSED_ACTS, REFUSED_ACTS_PER_S, MOST_CALLERS)
 
     async def write(self, actor: Actor, act: Act, subject: str = "", before: str = "", after: str = "") -> None:
         """Add an entry. ``before`` and ``after`` hold no secrets. Raises StoreUnavailable."""
         await self._insert(self._new_entry(actor, act, subject, before, after))
 
-    async def begin(self, actor: Actor, act: Act, subject: str, before: str, after: str) -> AuditEntry:
-        """Add an entry that ``actor`` requests ``act``, before it is done; ``after`` holds its details. ``end`` adds
-        the outcome; where the process dies in between, the outcome is unknown.
+    @asynccontextmanager
+    async def record_act(
+        self, actor: Actor, act: Act, subject: str, before: str = "", wanted: str = ""
+    ) -> AsyncIterator[list[str]]:
+        """Add an entry that ``actor`` requests ``act``, run the body, and add an entry with its outcome.
 
-        Raises StoreUnavailable; the act must not be done then.
+        The outcome is what the body puts into the list, or that it was refused. Where the body ends in another way, or
+        the process dies, there is no second entry: the outcome is unknown. Raises StoreUnavailable, and TooMany after
+        many refused acts; where the first entry is not written, the body does not run.
         """
+        key = f"{actor.name} {actor.address}"
+        if not self._refused_acts.take(key):
+            raise TooMany
+        is_refused, after = False, list[str]()
+        try:
+            begun = await self._begin(actor, act, subject, before, wanted)
+            try:
+                yield after
+            except (CallerError, GatewayRefused, NotSent) as error:
+                is_refused = True
+                await self._end(begun, f"{REFUSED}: {error.public_code}")
+                raise
+            await self._end(begun, "; ".join(after))
+        finally:
+            if not is_refused:
+                self._refused_acts.give_back(key)
+
+    async def _begin(self, actor: Actor, act: Act, subject: str, before: str, after: str) -> AuditEntry:
+        """Add an entry that ``actor`` requests ``act``; ``after`` holds its details. Raises StoreUnavailable."""
         entry = replace(self._new_entry(actor, Act.BEGIN, subject, before, after), wanted=act.value)
         await self._insert(entry)
         return entry
 
-    async def end(self, begun: AuditEntry, after: str) -> None:
+    async def _end(self, begun: AuditEntry, after: str) -> None:
         """Add the outcome of an act. Raises StoreUnavailable."""
         actor = Actor(begun.name, begun.role, begun.address)
         entry = self._new_entry(actor, Act(begun.wanted), begun.subject, begun.before, after)

@@ -16,6 +16,8 @@ from tests.support.manage import Manage
 from tests.support.service import SESSION_SECRET, ServiceProcess
 from wechat.staff.operator import sign_request
 
+PLAIN_ACTS = ("disable_user", "enable_user", "remove_totp", "change_password")
+"""Acts whose entries need no text: the act and the person say all."""
 PERSON = {"name": "mallory", "role": "admin", "password": "mallory-mallory"}
 
 
@@ -45,6 +47,33 @@ async def test_the_first_person_is_made_listed_disabled_and_let_in_again(
     assert (await manage("users", "role", name, "support", *options)).json()["role"] == "support"
     again = await manage("users", "add", name, "--generate", *options)
     assert (again.code, again.error()["code"]) == (1, "USER_EXISTS")
+
+
+async def test_each_act_is_written_down_before_it_is_done_and_when_it_ended(
+    manage: Manage, settings: Path, admin: ConsoleBrowser
+) -> None:
+    name, options = f"c-{secrets.token_hex(6)}", ("--settings", str(settings), "--json")
+    await manage("users", "add", name, "--role", "reader", "--generate", *options)
+    await manage("users", "role", name, "support", *options)
+    for verb in ("disable", "enable", "reset-totp"):
+        await manage("users", verb, name, *options)
+    await manage("users", "passwd", name, "--generate", *options)
+    log = [(entry["act"], entry["before"], entry["after"]) for entry in await admin.audit_log(name)]
+    assert log[::-1] == [
+        ("begin", "", "只读（reader）"),
+        ("add_user", "", "只读（reader）"),
+        ("begin", "只读（reader）", "客服（support）"),
+        ("set_role", "只读（reader）", "客服（support）"),
+        *(line for act in PLAIN_ACTS for line in (("begin", "", ""), (act, "", ""))),
+    ]
+    assert {entry["name"] for entry in await admin.audit_log(name)} == {"manage.py"}
+
+
+async def test_a_refused_act_has_its_outcome(manage: Manage, settings: Path, admin: ConsoleBrowser) -> None:
+    name = f"c-{secrets.token_hex(6)}"
+    assert (await manage("users", "disable", name, "--settings", str(settings), "--json")).code == 1
+    [ended, begun] = await admin.audit_log(name)
+    assert (begun["act"], ended["after"]) == ("begin", "未执行（refused）：USER_NOT_FOUND")
 
 
 async def test_the_wrong_settings_do_not_do(manage: Manage, tmp_path: Path) -> None:
