@@ -28,6 +28,8 @@ FIELDS = ("name", "act", "subject", "from", "until")
 COLUMNS = ("at", "name", "role", "address", "act", "subject", "before", "after")
 UNFINISHED = "unfinished"
 """In place of an act: what was begun and has no outcome."""
+CHOICES: Mapping[str, Bilingual] = {UNFINISHED: TEXTS["unfinished"], **{act.value: name for act, name in ACTS.items()}}
+"""What the filter of acts may be."""
 DAY = timedelta(days=1)
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -52,7 +54,12 @@ class AuditHandler(ConsoleHandler):
             chosen={field: chosen.get(field, "") for field in FIELDS},
             older=urlencode({**chosen, "cursor": page.next_cursor}) if page.next_cursor else "",
             export=urlencode(chosen),
-            choices={UNFINISHED: TEXTS["unfinished"], **ACTS},
+            choices=CHOICES,
+            filters_set=[
+                CHOICES[value].to(self.lang) if field == "act" else f"{self.t(field)} {value}"
+                for field, value in chosen.items()
+            ],
+            filters_open=False,
             name_act=name_act,
             name_codes=name_codes,
             roles=ROLES,
@@ -75,7 +82,7 @@ class AuditHandler(ConsoleHandler):
         """Return the filter in the address. Raises BadRequest."""
         chosen = self.chosen()
         act = chosen.get("act", "")
-        if act and act not in {UNFINISHED, *Act}:
+        if act and act not in CHOICES:
             raise BadRequest(Bilingual("没有这种操作", "There is no such action"), field="act")
         start, end = _midnight(chosen, "from"), _midnight(chosen, "until")
         until = end + DAY - MILLISECOND if end else None

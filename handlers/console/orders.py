@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from handlers.console.base import ConsoleHandler
-from handlers.console.order_filters import Query, read_query
+from handlers.console.order_filters import NAMES, Query, read_query
 from handlers.console.routes import Page, console_routes
 from handlers.console.states import BADGES, DEFAULT_CHANNEL_NAME, ORDER_STATES, TRADE_TYPES
 from handlers.console.texts.orders import COLUMNS, TEXTS, WIDTHS
@@ -60,8 +60,19 @@ class OrdersHandler(_OrdersHandler):
             cursor=cursor,
             is_too_short=is_too_short,
             more=query.address(PATH, cursor=found.next_cursor) if found.next_cursor else "",
+            filters_set=name_filters(query, self.t, self.lang),
+            filters_open=bool(query.errors),
             is_live=LIVE in self.services.settings.plugin_names,
         )
+
+
+def name_filters(query: Query, t: Callable[..., str], lang: str) -> list[str]:
+    """Name each filter that narrows the list, but for the search text, which the page shows itself."""
+    choices: Mapping[str, Mapping[Any, Bilingual]] = {"state": ORDER_STATES, "type": TRADE_TYPES}
+    values = [(name, query.values[name]) for name in NAMES if name not in ("q", *query.errors)]
+    return [
+        choices[name][value].to(lang) if name in choices else f"{t(name)} {value}" for name, value in values if value
+    ]
 
 
 class RowHandler(_OrdersHandler):

@@ -117,6 +117,29 @@ async def test_without_scripts_the_list_goes_on_and_the_menu_opens(opened: Opene
         await expect(page.locator("#menu")).to_be_hidden()
 
 
+async def test_on_a_phone_the_filters_are_folded_away_and_open_by_keyboard_without_scripts(opened: Opener) -> None:
+    async with opened(java_script_enabled=False, viewport={"width": 360, "height": 800}) as page:
+        form, toggle = page.locator("form.filters"), page.locator(".filter-toggle summary")
+        await expect(page.locator("tr[data-number]").nth(2)).to_be_in_viewport(ratio=1)
+        await expect(form).to_be_hidden()
+        await toggle.focus()
+        await page.keyboard.press("Enter")
+        await form.locator("#state").select_option("NOTPAY")
+        await form.locator("#least").fill("52")
+        await form.locator("button").click()
+        await expect(form).to_be_hidden()
+        await expect(toggle).to_have_text("筛选 未支付 金额不低于（元） 52")
+        await expect(page.locator("tr[data-number]").nth(1)).to_be_in_viewport(ratio=1)
+        await page.goto(f"{page.url}&most=x")
+        await expect(form.locator("#most-error")).to_be_visible()  # what is wrong is not folded away
+
+
+async def test_on_a_wide_screen_the_filters_are_always_there(opened: Opener) -> None:
+    async with opened() as page:
+        await expect(page.locator("form.filters #state")).to_be_visible()
+        await expect(page.locator(".filter-toggle")).to_be_hidden()
+
+
 async def test_an_export_says_how_many_orders_it_has(opened: Opener) -> None:
     async with opened() as page:
         for kind, begin in (("csv", b"\xef\xbb\xbf"), ("xlsx", b"PK")):

@@ -67,7 +67,6 @@ TEXTS: Mapping[str, Bilingual] = {
     "any": Bilingual("全部", "All"),
     "from": Bilingual("从", "From"),
     "until": Bilingual("到", "Until"),
-    "filter": Bilingual("筛选", "Filter"),
     "csv": Bilingual("导出 CSV", "Export CSV"),
     "older": Bilingual("更早的记录", "Older entries"),
     "none": Bilingual("没有符合条件的记录，请放宽筛选条件。", "No entries match; widen the filter."),

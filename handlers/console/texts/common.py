@@ -23,6 +23,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "close_help": Bilingual("关闭", "Close"),
     "own_account": Bilingual("我的账号", "My account"),
     "copy": Bilingual("复制", "Copy"),
+    "filter": Bilingual("筛选", "Filter"),
+    "clear": Bilingual("清除", "Clear"),
     "copied": Bilingual("已复制", "Copied"),
     "log_out": Bilingual("退出登录", "Log out"),
     "simulated": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),

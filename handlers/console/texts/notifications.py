@@ -49,6 +49,5 @@ TEXTS: Mapping[str, Bilingual] = {
     "headers": Bilingual("报文头", "Headers"),
     "body": Bilingual("报文主体", "Body"),
     "back": Bilingual("返回列表", "Back to the list"),
-    "filter": Bilingual("筛选", "Filter"),
     "nothing": Bilingual("没有被拒绝的通知。", "No notification was refused."),
 }

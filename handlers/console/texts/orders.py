@@ -9,7 +9,6 @@ from wechat.domain.errors import Bilingual
 TEXTS: Mapping[str, Bilingual] = {
     "orders": Bilingual("订单", "Orders"),
     "found_by": Bilingual("“{text}” 的查找结果", "Found by “{text}”"),
-    "clear": Bilingual("清除", "Clear"),
     "state": Bilingual("状态", "State"),
     "every_state": Bilingual("全部状态", "Every state"),
     "trade_type": Bilingual("交易类型", "Trade type"),
@@ -19,7 +18,6 @@ TEXTS: Mapping[str, Bilingual] = {
     "least": Bilingual("金额不低于（元）", "At least (yuan)"),
     "most": Bilingual("金额不高于（元）", "At most (yuan)"),
     "channel": Bilingual("收款渠道", "Channel"),
-    "filter": Bilingual("筛选", "Filter"),
     "export": Bilingual("导出", "Export"),
     "exported": Bilingual("已导出 {count} 笔", "{count} orders exported"),
     "exporting": Bilingual("正在导出，已读取 {count} 笔", "Exporting, {count} orders read"),

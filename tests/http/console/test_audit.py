@@ -80,6 +80,12 @@ async def test_an_act_that_ended_is_one_row_of_the_page_and_two_of_the_file(
     assert f">{number}</td>" in await admin.page(f"/console/audit?act=begin&subject={number}")
 
 
+async def test_the_filters_that_are_set_are_named_where_they_are_folded_away(admin: ConsoleBrowser) -> None:
+    page = await admin.page("/console/audit?act=close_order&subject=no-such&from=2026-03-01")
+    [toggle] = re.findall(r'<summary class="button">(.*)</summary>', page)
+    assert re.sub("<[^>]*>", "", toggle) == "筛选 关闭订单 对象 no-such 从 2026-03-01"
+
+
 async def test_an_act_that_was_refused_has_its_outcome(shop: Shop, admin: ConsoleBrowser) -> None:
     name = f"k-{secrets.token_hex(4)}"
     assert (await admin.post(f"/console/people/{name}/disable", {"step_up": "a-password-for-tests"})).status == 404
