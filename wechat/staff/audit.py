@@ -56,8 +56,7 @@ class AuditLog:
         the process dies, there is no second entry: the outcome is unknown. Raises StoreUnavailable, and TooMany after
         many refused acts; where the first entry is not written, the body does not run.
         """
-        key = f"{actor.name} {actor.address}"
-        if not self._refused_acts.take(key):
+        if not self._refused_acts.take(actor.name):
             raise TooMany
         is_refused, after = False, list[str]()
         try:
@@ -71,7 +70,7 @@ class AuditLog:
             await self._end(begun, "; ".join(after))
         finally:
             if not is_refused:
-                self._refused_acts.give_back(key)
+                self._refused_acts.give_back(actor.name)
 
     async def _begin(self, actor: Actor, act: Act, subject: str, before: str, after: str) -> AuditEntry:
         """Add an entry that ``actor`` requests ``act``; ``after`` holds its details. Raises StoreUnavailable."""

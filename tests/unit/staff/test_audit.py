@@ -90,7 +90,7 @@ async def test_refused_acts_of_a_person_are_limited_and_the_limit_leaves_no_entr
     for number in range(REFUSED_ACTS):
         await record(log, f"order-{number}", error=NotFound())
     with pytest.raises(TooMany):
-        async with log.record_act(ANNA, Act.REFUND, "order-x"):
+        async with log.record_act(replace(ANNA, address="203.0.113.8"), Act.REFUND, "order-x"):
             pytest.fail("an act was done without an entry")
     assert await entries_of(log, "order-x") == []
     async with log.record_act(replace(ANNA, name="ben"), Act.REFUND, "order-of-ben"):
