@@ -10,23 +10,40 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
+from tests.e2e.sight import stands_above
 from tests.http.client import Shop
 from tests.support.console import PASSWORD, Operator
 from tests.support.servers import running
 from tests.support.service import ServiceProcess, overlay
+from tests.support.sheets import read_csv, read_xlsx
 from tests.support.simulator import SimulatorProcess
 from wechat.domain.staff import Role
 
 PHONE, DESK = (360, 740), (1280, 860)
 ABOVE = 500
 """Fen above which a refund needs a second person."""
+MONTH = ["日期", "支付笔数", "收款（元）", "退款笔数", "退款（元）", "手续费（元）", "净额（元）", "差异数"]
+ORDERS = (
+    "下单时间",
+    "商户订单号",
+    "微信支付订单号",
+    "状态",
+    "商品",
+    "金额（元）",
+    "用户支付（元）",
+    "已退款（元）",
+    "支付时间",
+    "状态代码",
+)
 ORDER_PAGE = re.compile(r"/console/orders/\w+$")
 
 
@@ -118,6 +135,18 @@ class Person:
             await proof.fill(PASSWORD)
         await place.get_by_role("button", name=name, exact=True).click()
 
+    async def act_on(self, card: Locator, act: str) -> None:
+        """Open what can be done to a difference, and do it."""
+        await card.locator("summary").filter(has_text=act).click()
+        await self.press(act, card)
+
+    async def download(self, link: str) -> tuple[str, bytes]:
+        """Download a file by its link; return its name and content."""
+        async with self.page.expect_download() as download:
+            await self.page.get_by_role("link", name=link).click()
+        saved = await download.value
+        return saved.suggested_filename, await asyncio.to_thread(Path(await saved.path()).read_bytes)
+
     async def is_told(self, text: str) -> None:
         await expect(self.page.locator(".flash")).to_contain_text(text)
 
@@ -195,22 +224,44 @@ async def test_a_part_is_refunded_with_the_owners_word(people: Mapping[str, Pers
     await expect(finance.page.locator("section[aria-labelledby=amounts]")).to_contain_text("¥20.10")
 
 
-async def test_yesterday_is_balanced_with_two_differences(
+async def test_yesterday_has_two_differences(
     people: Mapping[str, Person], sold: Sold, simulator: SimulatorProcess
 ) -> None:
     simulator.control("POST", f"orders/{sold.twice}/payments", {"user": "yi"})
     simulator.control("POST", "console/refunds", {"out_trade_no": sold.elsewhere, "refund": 700, "reason": "by hand"})
     simulator.skip_to_next_noon()
-    finance, owner = people["finance"], people["owner"]
+    finance = people["finance"]
     await finance.choose("对账")
     await finance.page.get_by_role("link", name="昨天").click()
     await finance.press("立即对账" if await finance.page.get_by_role("button", name="立即对账").count() else "重新对账")
-    cards = finance.page.locator(".difference")
-    await expect(cards).to_have_count(2)
-    missing, twice = cards.filter(has_text="账单有退款、系统无"), cards.filter(has_text="重复支付")
-    for card, act in ((missing, "查询"), (twice, "退款")):
-        await card.locator("summary").filter(has_text=act).click()
-        await finance.press(act, card)
+    await expect(finance.page.locator(".difference")).to_have_count(2)
+    await expect(finance.page.locator(".difference .badge.bad")).to_have_count(2)
+
+
+async def test_a_difference_is_repaired_by_a_query(people: Mapping[str, Person], sold: Sold) -> None:
+    finance, owner = people["finance"], people["owner"]
+    card = finance.page.locator(".difference", has_text="账单有退款、系统无")
+    await expect(card.locator("tr", has_text="金额")).to_contain_text("没有记录 ¥7.00", use_inner_text=True)
+    await finance.act_on(card, "查询")
+    await finance.is_told("操作完成，这条差异现在：已处理")
+    await stands_above(finance.page.locator("main > .flash"), card)
+    await expect(card.locator(".card-head .badge")).to_have_text("已处理")
+    await expect(card.locator("li")).to_contain_text([f"{finance.name} · 查询 → 已处理"])
+    await card.get_by_role("link", name=sold.elsewhere).click()
+    await expect(finance.page.locator("section[aria-labelledby=refunds]")).to_contain_text("¥7.00")
+    await finance.page.go_back()
+    await owner.choose("审计记录")
+    done = owner.page.locator("tbody tr", has_text="处理差异").first
+    await expect(done).to_contain_text(finance.name)
+    await expect(done).to_contain_text(
+        "查询（query）；账单有退款、系统无（refund_missing_here） 已处理（repaired） ¥7.00"
+    )
+
+
+async def test_a_second_payment_is_refunded_with_the_owners_word(people: Mapping[str, Person], sold: Sold) -> None:
+    finance, owner = people["finance"], people["owner"]
+    twice = finance.page.locator(".difference", has_text="重复支付")
+    await finance.act_on(twice, "退款")
     await expect(twice).to_contain_text("退款等待第二人复核")
     await owner.choose("待复核")
     await owner.press("复核通过并执行")
@@ -221,17 +272,51 @@ async def test_yesterday_is_balanced_with_two_differences(
     await expect(finance.page.locator(f"td a[href='/console/reconciliation/{sold.day}']")).to_contain_text("差异已处理")
 
 
-async def test_the_month_is_exported(people: Mapping[str, Person], sold: Sold) -> None:
+async def test_the_month_is_exported_with_the_sums_of_its_days(people: Mapping[str, Person], sold: Sold) -> None:
     finance = people["finance"]
-    for kind, begin in (("CSV", "\ufeff日期".encode()), ("XLSX", b"PK")):
-        async with finance.page.expect_download() as download:
-            await finance.page.get_by_role("link", name=f"导出本月 {kind}").click()
-        saved = await download.value
-        assert saved.suggested_filename == f"reconciliation-{sold.day[:7]}.{kind.lower()}"
-        content = await asyncio.to_thread(Path(await saved.path()).read_bytes)
-        assert content.startswith(begin)
+    for kind, read in (("CSV", read_csv), ("XLSX", read_xlsx)):
+        name, content = await finance.download(f"导出本月 {kind}")
+        assert name == f"reconciliation-{sold.day[:7]}.{kind.lower()}"
+        headings, *days = read(content)
+        assert headings == MONTH
+        [row] = [each for each in days if each[0] == sold.day]
+        # Four orders and a second payment of 28.20; a refund here and one in WeChat Pay's console.
+        assert row[:5] == [sold.day, "5", "141.20", "2", "15.00"]
+        fee, net = (Decimal(cell) for cell in row[5:7])
+        assert fee > 0 and net == Decimal("141.20") - Decimal("15.00") - fee
+        assert row[7] == "1"  # the last reconciliation knew the refund, and found the second payment
+
+
+async def test_the_orders_of_the_day_are_exported(
+    people: Mapping[str, Person], sold: Sold, service: ServiceProcess, simulator: SimulatorProcess
+) -> None:
+    finance = people["finance"]
     await finance.choose("订单")
+    for field in ("#from", "#to"):
+        await finance.page.fill(field, sold.day)
+    await finance.press("筛选")
     await expect(finance.page.locator("tr[data-number]")).to_have_count(4)
+    async with Shop(service.url, simulator) as shop:
+        numbers = (sold.paid, sold.late, sold.twice, sold.elsewhere)
+        expected = sorted([exported(await shop.stored(number)) for number in numbers])
+    for kind, read in (("CSV", read_csv), ("XLSX", read_xlsx)):
+        _, content = await finance.download(f"导出 {kind}")
+        headings, *rows = read(content)
+        columns = [headings.index(name) for name in ORDERS]
+        assert sorted([row[column] for column in columns] for row in rows) == expected
+
+
+def exported(order: Mapping[str, Any]) -> list[str]:
+    """The cells of an order, by ``ORDERS``, made from what the HTTP interface says of it: RFC 3339 and fen."""
+    state = {"SUCCESS": "已支付", "REFUND": "已支付（有退款）"}[order["trade_state"]]
+    cells = [in_beijing(order["created_at"]), order["out_trade_no"], order["transaction_id"], state]
+    amounts = [f"{order[name] / 100:.2f}" for name in ("total", "payer_total", "refunded")]
+    return [*cells, order["description"], *amounts, in_beijing(order["paid_at"]), order["trade_state"]]
+
+
+def in_beijing(moment: str) -> str:
+    at = datetime.fromisoformat(moment).astimezone(timezone(timedelta(hours=8)))
+    return at.strftime("%Y-%m-%d %H:%M:%S")
 
 
 async def test_the_owner_sees_the_day_before(people: Mapping[str, Person], sold: Sold) -> None:
