@@ -25,7 +25,7 @@ from handlers.web.query import read_choice
 from handlers.web.services import Services
 from wechat.domain.approvals import Approval
 from wechat.domain.audit import Act
-from wechat.domain.errors import BadRequest, Bilingual, CallerError, GatewayRefused, OutcomeUnknown, RemoteError
+from wechat.domain.errors import BadRequest, Bilingual, CallerError, RemoteError
 from wechat.domain.labels import name_state
 from wechat.domain.money import Fen, yuan_as_number
 from wechat.domain.staff import Permission
@@ -133,7 +133,7 @@ class RepairHandler(ConsoleHandler):
             await self.require_step_up()
         try:
             await self._repair(day, difference_id, action)
-        except (CallerError, GatewayRefused, OutcomeUnknown) as error:
+        except (CallerError, RemoteError) as error:
             self.put_flash(error.text.to(self.lang), "error")
         self.redirect(f"{PATH}/{day}#d{difference_id}")
 
