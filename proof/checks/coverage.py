@@ -80,7 +80,7 @@ NEVER: tuple[tuple[Collection[str], Collection[Fault]], ...] = (
     (["NOTPAY → SUCCESS"], [Fault.PAID_BY_ANOTHER]),
     # The simulated WeChat moves no refund from ABNORMAL back to PROCESSING.
     (["refund ABNORMAL → PROCESSING"], FAULTS),
-    # An order keeps fifty failed refunds, and has no more than ten here.
+    # An order keeps fifty failed refunds, and has at most nine refunds here.
     ([DROPPED], FAULTS),
 )
 """Pairs that cannot happen: each of the transitions with each of the faults."""

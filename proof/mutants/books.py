@@ -21,7 +21,10 @@ BOOK_MUTANTS = (
         "wechat/reconciliation/days.py",
         "    if held.leased_until is not None and held.leased_until > now:\n",
         "    if False:\n",
-        "tests/contract/test_reconciliation.py; a run that was overtaken ends nothing, so only its work is lost",
+        "tests/contract/test_reconciliation.py::"
+        "test_of_two_runners_one_is_sent_away_and_two_at_once_book_nothing_twice; the operator here runs a day "
+        "every three hours and a lease lasts fifteen minutes, so two runs meet only when a clock leaps; the run that "
+        "was overtaken ends nothing, so only its work is lost",
     ),
     Mutant(
         "a refund about midnight must be on the bill of its day by our clock",

@@ -16,6 +16,10 @@ from proof.mutants.messages_and_keys import (
 )
 from proof.mutants.mutant import Mutant
 
+STORED_REFUNDS = "tests/storage/test_refunds.py"
+NINE_REFUNDS = "an order has at most nine refunds here: five by merchants, two by the policy, two in the console"
+V2_ANSWERS = "tests/unit/pay/test_v2_answers.py::test_an_answer_for_somebody_else_or_without_a_nonce_proves_nothing"
+
 GUARDS = (
     Mutant(
         "an order that is not paid is refunded",
@@ -28,21 +32,22 @@ GUARDS = (
         REFUNDS,
         "        MismatchReason.REFUND: (refund.refund, remote.refund),\n",
         "",
-        "tests/unit/notifications/test_refund_notices.py; a gateway compares the amounts of an answer too",
+        f"{STORED_REFUNDS}::test_a_fact_that_does_not_match_changes_nothing; the simulated WeChat notifies "
+        "each refund with its own amount, and the gateways compare the amounts of answers themselves",
     ),
     Mutant(
         "failed refunds are kept for ever",
         REFUNDS,
         "dropped = set(may_go[: max(0, len(failed) - MAX_FAILED)])",
         "dropped: set[str] = set()",
-        "tests/unit/domain/test_domain.py; it takes fifty refunds of one order that fail",
+        f"{STORED_REFUNDS}::test_refunds_that_came_to_nothing_are_kept_up_to_a_bound_and_stop_no_other; {NINE_REFUNDS}",
     ),
     Mutant(
         "a refund is made fifty-one times",
         REFUNDS,
         "return len(counted) < MAX_REFUNDS and refundable",
         "return refundable",
-        "tests/unit/domain/test_domain.py; nobody here refunds an order so often",
+        f"{STORED_REFUNDS}::test_of_a_hundred_refunds_of_1_on_a_100_order_fifty_are_reserved; {NINE_REFUNDS}",
     ),
     Mutant(
         "a late payment is looked at for ever",
@@ -55,7 +60,8 @@ GUARDS = (
         "wechat/domain/orders.py",
         "if target not in TRANSITIONS[self.trade_state]:",
         "if False:",
-        "tests/unit/domain/test_models.py; each transition has a guard of its own before it",
+        "tests/unit/domain/test_models.py::test_an_order_moves_along_the_table_only; no caller wants an illegal move, "
+        "because each checks the state itself before: this is a second guard",
     ),
 )
 """Mutants of each guard of a transition."""
@@ -123,14 +129,17 @@ WRITES = (
         REFUND_SERVICE,
         "wanted.digest(out_trade_no)",
         "out_trade_no",
-        "tests/unit/refunds/test_refunds.py; a refund that is there refuses another amount under its number as well",
+        "tests/http/test_refunds.py::test_the_same_key_is_one_refund_and_another_wish_a_mismatch; the merchants here "
+        "use no key for two amounts, and the stored refund would refuse the second: only the code of the refusal "
+        "differs",
     ),
     Mutant(
         "one Idempotency-Key stands for any sale",
         ORDER_SERVICE,
         "request.digest(), draft)",
         '"", draft)',
-        "tests/unit/orders/test_orders.py; an order that is there refuses another sale under its number as well",
+        "tests/http/test_orders.py::test_a_key_with_another_body_is_a_422; the stored order refuses another sale under "
+        "its number: only the code of the refusal differs, which the merchants here do not read",
     ),
 )
 """Mutants of compare-and-set, and of the order of two writes."""
@@ -141,21 +150,24 @@ EDGES = (
         SIGNING,
         "if not hmac.compare_digest(v2_sign(fields, key, kind).encode(), sign.encode()):",
         "if v2_sign(fields, key, kind) != sign:",
-        "tests/test_architecture.py; it is a matter of microseconds",
+        "tests/test_architecture.py::test_secrets_are_compared_in_constant_time; both comparisons have the same "
+        "result, and differ by microseconds, which do not pass in virtual time",
     ),
     Mutant(
         "an amount that is missing is not compared",
         PAYMENTS,
         "MismatchReason.TOTAL: (order.total, transaction.total),",
         "MismatchReason.TOTAL: (order.total, transaction.total or order.total),",
-        "tests/unit/domain/test_domain.py; the gateways refuse a payment without an amount",
+        "tests/unit/domain/test_domain.py::test_a_payment_that_differs_is_a_mismatch; both gateways refuse a payment "
+        "without an amount before it is compared: this is a second guard",
     ),
     Mutant(
         "the merchant is not compared",
         PAYMENTS,
         "        MismatchReason.MCHID: (order.mchid, transaction.mchid),\n",
         "",
-        "tests/unit/domain/test_domain.py; an order is found by its merchant's number",
+        "tests/storage/test_orders.py::test_a_payment_that_does_not_match_changes_nothing; the key of an order has the "
+        "merchant's number in it, so a payment of another merchant finds no order: this is a second guard",
     ),
     Mutant(
         "a document type is allowed",
@@ -175,28 +187,31 @@ EDGES = (
         "        root = etree.fromstring(body, _PARSER)\n"
         "    except (etree.XMLSyntaxError, ValueError):\n"
         '        raise Malformed("xml_syntax") from None\n',
-        "tests/unit/pay/test_xmlcodec.py; it needs a message that WeChat has signed and never sends",
+        "tests/unit/pay/test_xmlcodec.py::test_no_other_way_leads_out_either; what a document type loads "
+        "comes from files and sockets, which the simulation does not have, so its attackers send none",
     ),
     Mutant(
         "v2's answer for another merchant is believed",
         V2,
         'ours = fields.get("mch_id") == self._merchant.mchid and fields.get("appid") == appid',
         "ours = True",
-        "tests/unit/pay/test_v2_answers.py; it needs WeChat to answer for another merchant under our key",
+        f"{V2_ANSWERS}; the simulated WeChat has one merchant, and an answer for another needs a signature under our "
+        "key",
     ),
     Mutant(
         "v2's answer without a nonce is believed",
         V2,
         'if not ours or not fields.get("nonce_str"):',
         "if not ours:",
-        "tests/unit/pay/test_v2_answers.py; it needs a signature that WeChat has made and never sends",
+        f"{V2_ANSWERS}; the simulated WeChat puts a nonce into each answer, and nobody else can sign one",
     ),
     Mutant(
         "a session of another account is taken",
         "handlers/web/base.py",
         'return str(session["openid"]) if session.get("appid") == settings.account.appid and not revoked else ""',
         'return str(session["openid"])',
-        "tests/http/test_access.py; there is no HTTP here",
+        "tests/http/test_access.py::test_a_session_of_another_account_is_none; the simulation calls the use cases, and "
+        "leaves out the HTTP handlers, which read sessions",
     ),
 )
 """Mutants that no simulation can find."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``old`` occurs in ``file`` exactly once. ``elsewhere``: the test that finds the mutant, and why no simulation
-    can."""
+    """``old`` occurs in ``file`` exactly once. ``elsewhere``: the test that finds the mutant, as ``file::test``, and
+    after a semicolon, why no simulation can."""
 
     name: str
     file: str

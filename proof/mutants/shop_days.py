@@ -41,13 +41,14 @@ SHOP_DAYS = (
         "wechat/account/tokens.py",
         "            return await self._ask_with(await self.access_token(), ask)\n",
         "            return await ask(await self.access_token())\n",
-        "tests/unit/account/test_tokens.py; it takes a process that lost Redis while another system took a token",
     ),
     Mutant(
         "somebody is alarmed when WeChat has a new key",
         "wechat/reconciliation/worker.py",
         '    if isinstance(error, RemoteError) and error.unverified == "unknown_serial":\n        return True\n',
         "",
-        "tests/contract/test_reconciliation.py; few seeds rotate a key just before a bill is asked for",
+        "tests/contract/test_reconciliation.py::"
+        "test_a_process_that_lacks_a_key_tries_again_soon_and_alarms_nobody; "
+        "rare: seeds 1 to 187 with its likely faults do not find it",
     ),
 )

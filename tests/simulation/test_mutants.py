@@ -35,4 +35,7 @@ def test_no_two_have_the_same_name() -> None:
 
 @pytest.mark.parametrize("mutant", [each for each in MUTANTS if each.elsewhere], ids=lambda each: each.name)
 def test_the_test_that_finds_it_is_there(mutant: Mutant) -> None:
-    assert (ROOT / mutant.elsewhere.partition(";")[0]).is_file()
+    where, _, why = mutant.elsewhere.partition("; ")
+    file, _, test = where.partition("::")
+    assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8")
+    assert why
