@@ -22,7 +22,7 @@ BOOK_MUTANTS = (
         "    if held.leased_until is not None and held.leased_until > now:\n",
         "    if False:\n",
         "tests/contract/test_reconciliation.py::"
-        "test_of_two_runners_one_is_sent_away_and_two_at_once_book_nothing_twice; the operator here runs a day "
+        "test_ten_workers_reconcile_a_day_once_and_a_dead_ones_lease_runs_out; the operator here runs a day "
         "every three hours and a lease lasts fifteen minutes, so two runs meet only when a clock leaps; the run that "
         "was overtaken ends nothing, so only its work is lost",
     ),
