@@ -293,7 +293,8 @@ async def test_above_the_sum_a_second_person_has_the_refund_made_once(
         assert (done[0]["after"], done[2]["after"]) == (refused("ALREADY_DECIDED"), refused("SAME_PERSON"))
         number = refund["out_refund_no"]
         assert re.search(
-            rf"已执行（done）；{number} \w+（[A-Z]+） ¥10.01；.+（REFUND） ¥18.00，.*占用 ¥10.01", done[1]["after"]
+            rf"已执行（done）；{number} \w+（[A-Z]+） ¥10.01；已支付（有退款，REFUND） ¥18.00，.*占用 ¥10.01",
+            done[1]["after"],
         )
 
 
