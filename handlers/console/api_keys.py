@@ -69,7 +69,7 @@ class RotateHandler(KeyHandler):
         """Return the hours of the form. Raises BadRequest."""
         value = self.get_body_argument("overlap_hours", "")
         if not (value.isascii() and value.isdigit() and len(value) <= len(str(OVERLAP_HOURS[-1]))):
-            raise BadRequest(Bilingual("小时数为整数", "The hours are a whole number"), field="overlap_hours")
+            raise BadRequest(Bilingual("小时数为整数", "Enter a whole number of hours"), field="overlap_hours")
         return int(value)
 
 

@@ -127,7 +127,7 @@ def _midnight(chosen: Mapping[str, str], field: str) -> datetime | None:
     try:
         return datetime.combine(parse_day(chosen[field]), time(), BEIJING)
     except ValueError:
-        raise BadRequest(Bilingual("日期写作 2026-03-01", "A date is written 2026-03-01"), field=field) from None
+        raise BadRequest(Bilingual("日期写作 2026-03-01", "Write the date as 2026-03-01"), field=field) from None
 
 
 def routes(services: Services) -> list[Route]:

@@ -73,7 +73,7 @@ class StepUpRefused(Forbidden):
     code = "STEP_UP_REFUSED"
     text = Bilingual(
         "请再次输入密码或动态验证码：为空或不正确，操作未执行",
-        "Enter your password or a code once more: it is missing or not right, and nothing was done",
+        "Enter your password or a code again: it is missing or wrong, and nothing was done",
     )
 
 

@@ -23,8 +23,8 @@ from wechat.domain.staff import Permission
 MANAGE = Path(__file__).parents[2] / "manage.py"
 LIMIT_S = 90.0
 NO_FILE = Bilingual("服务不是从设置文件启动的，无法自检", "The service was not started from a settings file")
-NO_ANSWER = Bilingual("自检没有按时结束，请在服务器上运行", "The doctor did not end in time; run it on the server")
-BUSY = Bilingual("另一次自检正在运行，请稍后再试", "Another examination is under way; try again shortly")
+NO_ANSWER = Bilingual("自检没有按时结束，请在服务器上运行", "The doctor did not finish in time; run it on the server")
+BUSY = Bilingual("另一次自检正在运行，请稍后再试", "Another check is running; try again shortly")
 _running = asyncio.Lock()
 
 Checks = Sequence[dict[str, Any]]

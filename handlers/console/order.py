@@ -98,7 +98,8 @@ class CallHandler(OrderPage):
         stored = await self.services.insight.calls.get(call_id)
         if stored is None or stored.value.out_trade_no != out_trade_no:
             text = Bilingual(
-                "没有这条调用记录，可能已超过保留时间", "There is no such call; it may have been removed by its age"
+                "没有这条调用记录，可能已超过保留时间",
+                "There is no such call; it may be older than the time for which calls are kept",
             )
             raise NotFound(text, code="CALL_NOT_FOUND")
         return stored.value

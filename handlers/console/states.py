@@ -17,7 +17,7 @@ ORDER_STATES: Mapping[TradeState, Bilingual] = {
     TradeState.SUCCESS: Bilingual("已支付", "Paid"),
     TradeState.CLOSED: Bilingual("已关闭", "Closed"),
     TradeState.PAID_LATE: Bilingual("异常支付", "Exceptional"),
-    TradeState.REFUND: Bilingual("已支付（有退款）", "Paid, refunds"),
+    TradeState.REFUND: Bilingual("已支付（有退款）", "Paid, with refunds"),
 }
 ORDER_BADGES: Mapping[TradeState, str] = {
     TradeState.NOTPAY: "wait",

@@ -78,7 +78,7 @@ def difference_row(difference: Difference, lang: str) -> list[Cell]:
 
 def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
     """Return the sums of both sides under a heading. Only WeChat Pay's bill has fees."""
-    ours, theirs = Bilingual("系统", "Ours"), Bilingual("微信", "WeChat")
+    ours, theirs = Bilingual("系统", "This system"), Bilingual("微信", "WeChat")
     rows: list[Row] = [[result.day.isoformat(), ours.to(lang), theirs.to(lang)]]
     for name, text in SUMS:
         rows.append(

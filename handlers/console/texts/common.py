@@ -29,11 +29,11 @@ TEXTS: Mapping[str, Bilingual] = {
     "log_out": Bilingual("退出登录", "Log out"),
     "simulated": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "in_memory": Bilingual(
-        "订单仅保存在内存中，进程结束后丢失", "Orders are kept in memory only and are gone when the process ends"
+        "订单仅保存在内存中，进程结束后丢失", "Orders are kept in memory only and are lost when the process ends"
     ),
-    "step_up": Bilingual("再次输入密码或动态验证码", "Your password or a code once more"),
+    "step_up": Bilingual("再次输入密码或动态验证码", "Enter your password or a code again"),
     "step_up_hint": Bilingual(
-        "涉及资金的操作需要确认身份，5 分钟内有效。", "Whatever moves money asks for it, once in 5 minutes."
+        "涉及资金的操作需要确认身份，5 分钟内有效。", "Required for actions that move money; valid for 5 minutes."
     ),
     "user": Bilingual("用户名", "User name"),
     "sessions": Bilingual("登录会话", "Sessions"),
@@ -41,10 +41,10 @@ TEXTS: Mapping[str, Bilingual] = {
     "last_seen": Bilingual("最近使用", "Last used"),
     "address": Bilingual("地址", "Address"),
     "browser": Bilingual("浏览器", "Browser"),
-    "this_one": Bilingual("当前会话", "This one"),
+    "this_one": Bilingual("当前会话", "Current session"),
     "end": Bilingual("结束", "End"),
-    "error_code": Bilingual("错误码", "Code"),
-    "request_id": Bilingual("请求编号", "Request"),
+    "error_code": Bilingual("错误码", "Error code"),
+    "request_id": Bilingual("请求编号", "Request number"),
     "back": Bilingual("返回", "Back"),
     "error_next": Bilingual(
         "请返回上一页重试；仍失败时，把请求编号提供给运维人员。",

@@ -17,7 +17,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "button": Bilingual("按钮", "Button"),
     "button_use": Bilingual(
         "每个区域最多一个主按钮；退款等动钱的操作用红色。",
-        "One primary button an area at most; red for acts that move money out.",
+        "At most one primary button per area; red for actions that pay money out, such as refunds.",
     ),
     "primary": Bilingual("主要操作", "Primary"),
     "ordinary": Bilingual("普通操作", "Ordinary"),
@@ -39,8 +39,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "table": Bilingual("表格", "Table"),
     "table_use": Bilingual(
         "金额右对齐、等宽数字；窄屏时每行变成一块（stacks），次要列隐藏（later）。",
-        "Amounts to the right in figures of one width. On a phone each row is a block"
-        " (stacks), lesser columns are left out (later).",
+        "Amounts are right-aligned with digits of equal width. On a phone each row becomes a block "
+        "(stacks), and less important columns are hidden (later).",
     ),
     "day": Bilingual("日期", "Day"),
     "received": Bilingual("收款", "Received"),
@@ -48,7 +48,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "net": Bilingual("净额", "Net"),
     "total": Bilingual("合计", "Total"),
     "badge": Bilingual("状态", "Badge"),
-    "badge_use": Bilingual("状态总有文字，不只靠颜色。", "A state is always a word, never a colour alone."),
+    "badge_use": Bilingual("状态总有文字，不只靠颜色。", "A state always has a word, never only a colour."),
     "card": Bilingual("卡片", "Card"),
     "card_head": Bilingual("卡片标题", "A card's heading"),
     "tabs": Bilingual("标签页", "Tabs"),
@@ -58,35 +58,36 @@ TEXTS: Mapping[str, Bilingual] = {
     "parts": Bilingual("小部件", "Small parts"),
     "parts_ribbon": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "parts_row": Bilingual(
-        "一行：左边的内容占满，右边是按钮", "A row: what stands left takes the room, the button stands right"
+        "一行：左边的内容占满，右边是按钮", "A row: the content on the left fills the space, the button is on the right"
     ),
     "parts_use": Bilingual(
         "横幅在每个模拟页面的顶端；旋转图标表示正在等待，旁边要有文字；.unseen 的内容只给读屏软件。",
-        "The ribbon stands on top of each simulated page. A spinner stands beside words that say what is awaited. "
-        "What is .unseen is for screen readers alone.",
+        "The ribbon is at the top of each simulated page. A spinner shows that the page is waiting; text "
+        "beside it says for what. .unseen content is only for screen readers.",
     ),
     "dialog": Bilingual("对话框", "Dialog"),
     "dialog_use": Bilingual(
-        "按 ? 打开本页的快捷键说明，就是一个对话框。", "Press ? for the help of this page: that is a dialog."
+        "按 ? 打开本页的快捷键说明，就是一个对话框。", "Press ? for the keyboard help of this page: it is a dialog."
     ),
     "flash": Bilingual("提示", "Flash"),
     "flash_info": Bilingual("已向微信支付查询，状态没有变化。", "WeChat Pay was queried; nothing has changed."),
     "flash_done": Bilingual("退款已提交。", "The refund was submitted."),
     "flash_wait": Bilingual(
-        "退款结果未知，正在查询，请勿重复提交。", "The outcome is unknown and is being queried; do not submit again."
+        "退款结果未知，正在查询，请勿重复提交。",
+        "The outcome of the refund is unknown and is being queried; do not submit it again.",
     ),
-    "flash_error": Bilingual("退款未提交：可退金额不足。", "Nothing was submitted: less than that is left to refund."),
+    "flash_error": Bilingual("退款未提交：可退金额不足。", "Refund not submitted: the refundable amount is too low."),
     "timeline": Bilingual("时间线", "Timeline"),
     "step_created": Bilingual("创建订单", "Order created"),
     "step_paid": Bilingual("收到支付通知，验签通过", "Payment notification received, signature verified"),
-    "step_waits": Bilingual("推送业务系统：待重试", "Delivery to your system: to be retried"),
+    "step_waits": Bilingual("推送业务系统：待重试", "Delivery to your system: will be retried"),
     "step_refused": Bilingual("退款被拒绝", "Refund refused"),
     "empty": Bilingual("空状态", "Empty state"),
-    "empty_use": Bilingual("没有内容时说明下一步做什么。", "Where there is nothing, it says what to do next."),
+    "empty_use": Bilingual("没有内容时说明下一步做什么。", "If there is no content, it says what to do next."),
     "nothing": Bilingual("今天没有差异", "No differences today"),
     "nothing_next": Bilingual(
         "账单与系统一致。明天 10 点后会自动核对下一天。",
-        "The bill agrees with the system. The next day is reconciled after ten tomorrow.",
+        "The bill agrees with the system. The next day is reconciled after 10:00 tomorrow.",
     ),
     "see_yesterday": Bilingual("查看昨天", "See yesterday"),
 }

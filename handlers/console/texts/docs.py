@@ -8,7 +8,9 @@ from wechat.domain.errors import Bilingual
 
 TEXTS: Mapping[str, Bilingual] = {
     "docs": Bilingual("文档", "Documents"),
-    "of_this_version": Bilingual("本版本的文档，无需联网。", "The documents of this version; no connection is needed."),
+    "of_this_version": Bilingual(
+        "本版本的文档，无需联网。", "The documents of this version; no internet connection is needed."
+    ),
     "search": Bilingual("搜索文档", "Search the documents"),
     "find": Bilingual("搜索", "Search"),
     "nothing": Bilingual("没有找到“{query}”。", "Nothing was found for “{query}”."),

@@ -10,19 +10,19 @@ TEXTS: Mapping[str, Bilingual] = {
     "doctor": Bilingual("自检", "Doctor"),
     "what_it_does": Bilingual(
         "检查配置、密钥、本机、数据库，以及与微信的连接；不涉及资金操作。",
-        "Examines settings, keys, this machine and the stores, and what WeChat says. No money moves.",
+        "Checks settings, keys, this machine, the databases and the connection to WeChat. No money moves.",
     ),
-    "run": Bilingual("离线检查", "Examine offline"),
-    "run_live": Bilingual("离线检查并连接微信", "Examine, and ask WeChat"),
-    "all_well": Bilingual("没有发现问题。", "Nothing is wrong."),
+    "run": Bilingual("离线检查", "Check offline"),
+    "run_live": Bilingual("离线检查并连接微信", "Check, and connect to WeChat"),
+    "all_well": Bilingual("没有发现问题。", "No problems found."),
     "found": Bilingual("{count} 项需要处理", "{count} to fix"),
     "why": Bilingual("为什么重要", "Why it matters"),
     "fix": Bilingual("如何处理", "What to do"),
 }
 MARKS: Mapping[str, tuple[str, Bilingual]] = {
-    "fail": ("bad", Bilingual("✘ 不通过", "✘ fails")),
-    "warn": ("wait", Bilingual("! 注意", "! look")),
-    "ok": ("good", Bilingual("✔ 通过", "✔ fine")),
-    "skip": ("", Bilingual("– 未检查", "– not examined")),
+    "fail": ("bad", Bilingual("✘ 不通过", "✘ failed")),
+    "warn": ("wait", Bilingual("! 注意", "! warning")),
+    "ok": ("good", Bilingual("✔ 通过", "✔ passed")),
+    "skip": ("", Bilingual("– 未检查", "– not checked")),
 }
 """The class and the text of a status's badge, gravest first."""

@@ -8,20 +8,20 @@ from wechat.domain.errors import Bilingual
 
 TEXTS: Mapping[str, Bilingual] = {
     "order": Bilingual("订单", "Order"),
-    "what_happened": Bilingual("现在的情况", "How it stands"),
+    "what_happened": Bilingual("现在的情况", "Current state"),
     "amounts": Bilingual("金额", "Amounts"),
     "total": Bilingual("订单金额", "Total"),
     "paid": Bilingual("用户实付", "Paid by the payer"),
     "coupon": Bilingual("优惠抵扣", "Coupons"),
     "refunded": Bilingual("已退款", "Refunded"),
-    "pending_refunds": Bilingual("退款处理中", "Being refunded"),
+    "pending_refunds": Bilingual("退款处理中", "Refunds in progress"),
     "refundable": Bilingual("可退金额", "Can be refunded"),
     "net": Bilingual("扣除退款后", "After refunds"),
-    "facts": Bilingual("订单信息", "Facts"),
+    "facts": Bilingual("订单信息", "Order details"),
     "description": Bilingual("商品描述", "Description"),
     "attach": Bilingual("附加数据", "Attach"),
     "payer": Bilingual("用户 openid", "Payer (openid)"),
-    "show_payer": Bilingual("显示完整 openid（会写入审计记录）", "Show all of it (noted in the audit log)"),
+    "show_payer": Bilingual("显示完整 openid（会写入审计记录）", "Show the full openid (recorded in the audit log)"),
     "transaction_id": Bilingual("微信支付订单号（账单中为“交易单号”）", "WeChat Pay transaction id"),
     "trade_type": Bilingual("交易类型", "Trade type"),
     "created_at": Bilingual("创建时间", "Created"),
@@ -30,19 +30,19 @@ TEXTS: Mapping[str, Bilingual] = {
     "refunds": Bilingual("退款", "Refunds"),
     "query_refund": Bilingual("查询退款", "Query"),
     "cancel_refund": Bilingual("取消退款", "Cancel the refund"),
-    "waits": Bilingual("等待第二人复核", "Waits for a second person"),
-    "waits_asked": Bilingual("由 {name} 发起", "asked for by {name}"),
-    "waits_until": Bilingual("逾期作废", "lapses at"),
-    "waits_own": Bilingual("查看或撤回", "See it or take it back"),
+    "waits": Bilingual("等待第二人复核", "Waiting for a second person"),
+    "waits_asked": Bilingual("由 {name} 发起", "requested by {name}"),
+    "waits_until": Bilingual("逾期作废", "expires at"),
+    "waits_own": Bilingual("查看或撤回", "View or withdraw"),
     "waits_other": Bilingual("去复核", "Confirm or decline"),
     "timeline": Bilingual("经过", "What happened"),
     "timeline_hint": Bilingual(
         "从下单到推送，按时间排列；带箭头的条目可以展开。",
-        "From the order to the webhooks, by time; lines with an arrow open.",
+        "From the order to the webhooks, by time. Lines with an arrow can be opened.",
     ),
     "recorded_for": Bilingual(
         "与微信的调用保留 {days} 天；更早的只有结果。",
-        "Calls to WeChat are kept for {days} days; of earlier ones there are results only.",
+        "Calls to WeChat are kept for {days} days; for older calls only the results are shown.",
     ),
     "not_recorded": Bilingual(
         "配置 calls.enabled 为 false，不记录与微信的调用。", "Calls to WeChat are not recorded: calls.enabled is false."
@@ -53,13 +53,13 @@ TEXTS: Mapping[str, Bilingual] = {
     "verdict": Bilingual("验签结果", "Signature"),
     "error": Bilingual("错误", "Error"),
     "open_payload": Bilingual(
-        "查看报文与待签名串（会写入审计记录）", "Open messages and signed strings (noted in the audit log)"
+        "查看报文与待签名串（会写入审计记录）", "Show messages and signed strings (recorded in the audit log)"
     ),
     "no_payload": Bilingual(
-        "查看报文需要「开发」或「管理员」角色。", "Messages are open to developers and administrators."
+        "查看报文需要「开发」或「管理员」角色。", "Only developers and administrators can see messages."
     ),
     "attempts": Bilingual("推送尝试", "Tries"),
-    "no_attempts": Bilingual("还没有尝试。", "None so far."),
+    "no_attempts": Bilingual("还没有尝试。", "None yet."),
     "result": Bilingual("结果", "Result"),
     "at": Bilingual("时间", "At"),
     "resend": Bilingual("重新推送", "Send again"),
@@ -77,29 +77,29 @@ TEXTS: Mapping[str, Bilingual] = {
     "noted": Bilingual("已添加备注", "The note was added"),
     "support_file": Bilingual("下载支持文件（已隐去个人信息）", "Support file (no personal data)"),
     "actions": Bilingual("操作", "Actions"),
-    "queried": Bilingual("已向微信支付查询，订单状态：{state}", "WeChat Pay was queried; the order is {state}"),
-    "closed": Bilingual("已请求关闭，订单状态：{state}", "The close was asked for; the order is {state}"),
+    "queried": Bilingual("已向微信支付查询，订单状态：{state}", "WeChat Pay was queried; order state: {state}"),
+    "closed": Bilingual("已请求关闭，订单状态：{state}", "Close requested; order state: {state}"),
     "resent": Bilingual("已安排重新推送 {count} 条", "{count} will be sent again"),
     "sent": Bilingual("发送的内容", "What was sent"),
-    "came": Bilingual("收到的内容", "What came"),
+    "came": Bilingual("收到的内容", "What was received"),
     "headers": Bilingual("报文头", "Headers"),
     "body": Bilingual("报文主体", "Body"),
     "empty_body": Bilingual("（空）", "(empty)"),
     "bytes": Bilingual("{size} 字节", "{size} bytes"),
-    "signed_request": Bilingual("请求的待签名串", "The string that the request signs"),
-    "signed_answer": Bilingual("应答的验签串", "The string that the answer signs"),
-    "signed_message": Bilingual("通知的验签串", "The string that the notification signs"),
+    "signed_request": Bilingual("请求的待签名串", "Signed string of the request"),
+    "signed_answer": Bilingual("应答的验签串", "Signed string of the response"),
+    "signed_message": Bilingual("通知的验签串", "Signed string of the notification"),
     "line_ends": Bilingual(
-        "⏎ 表示换行符。APIv2 末尾的密钥不显示。", "⏎ is a line feed. v2's key at the end is not shown."
+        "⏎ 表示换行符。APIv2 末尾的密钥不显示。", "⏎ is a line feed. The APIv2 key at the end is not shown."
     ),
     "cut": Bilingual(
         "报文中有未列入清单的字段（显示为 ***），或报文过长、无法解析；据此生成的字符串与签名时的不同。",
-        "Fields that are not on the list are shown as ***, or the body was too long or unreadable; a string made of "
-        "it is not the one that was signed.",
+        "Fields that are not on the list are shown as ***, or the body was too long or unreadable. A "
+        "string built from this body differs from the signed one.",
     ),
-    "curl": Bilingual("用 curl 重发", "As curl"),
+    "curl": Bilingual("用 curl 重发", "curl command"),
     "curl_hint": Bilingual(
-        "签名已隐去，需要重新签名后才能发送。", "The signature is cut; sign it anew before you send it."
+        "签名已隐去，需要重新签名后才能发送。", "The signature is removed; sign the request again before you send it."
     ),
     "back_to_order": Bilingual("返回订单", "Back to the order"),
     "payload_title": Bilingual("与微信的一次调用", "A call to or from WeChat"),
@@ -109,18 +109,20 @@ TEXTS: Mapping[str, Bilingual] = {
     "reason": Bilingual("原因（用户可见）", "Reason (the payer sees it)"),
     "number": Bilingual("商户退款单号", "Merchant refund number"),
     "number_hint": Bilingual(
-        "打开表单时生成，重复提交不会重复退款。", "Chosen when the form was opened: sending it twice refunds once."
+        "打开表单时生成，重复提交不会重复退款。",
+        "Created when the form was opened; sending the form twice refunds once.",
     ),
     "second_person": Bilingual(
-        "超过 ¥{amount} 的退款需要第二人复核。", "Refunds above ¥{amount} need a second person's confirmation."
+        "超过 ¥{amount} 的退款需要第二人复核。", "Refunds above ¥{amount} need the confirmation of a second person."
     ),
     "do_refund": Bilingual("确认退款", "Refund"),
-    "not_an_amount": Bilingual("请填写金额，单位为元，例如 18.00", "An amount in yuan, for example 18.00"),
-    "refund_sent": Bilingual("退款 {number} 已提交：{state}", "Refund {number} is on its way: {state}"),
+    "not_an_amount": Bilingual("请填写金额，单位为元，例如 18.00", "Enter an amount in yuan, for example 18.00"),
+    "refund_sent": Bilingual("退款 {number} 已提交：{state}", "Refund {number} submitted: {state}"),
     "refund_waits": Bilingual(
-        "退款 {number} 等待第二人复核，未执行", "Refund {number} waits for a second person; nothing was done yet"
+        "退款 {number} 等待第二人复核，未执行",
+        "Refund {number} is waiting for a second person; it is not carried out yet",
     ),
-    "cannot_refund": Bilingual("这笔订单没有可退的金额。", "Nothing of this order can be refunded."),
+    "cannot_refund": Bilingual("这笔订单没有可退的金额。", "This order has no refundable amount."),
 }
 
 CALLS: Mapping[str, Bilingual] = {

@@ -8,11 +8,11 @@ from wechat.domain.errors import Bilingual
 
 TEXTS: Mapping[str, Bilingual] = {
     "orders": Bilingual("订单", "Orders"),
-    "found_by": Bilingual("“{text}” 的查找结果", "Found by “{text}”"),
+    "found_by": Bilingual("“{text}” 的查找结果", "Results for “{text}”"),
     "state": Bilingual("状态", "State"),
-    "every_state": Bilingual("全部状态", "Every state"),
+    "every_state": Bilingual("全部状态", "All states"),
     "trade_type": Bilingual("交易类型", "Trade type"),
-    "every_type": Bilingual("全部类型", "Every type"),
+    "every_type": Bilingual("全部类型", "All types"),
     "from": Bilingual("下单日期从", "Ordered from"),
     "to": Bilingual("到", "To"),
     "least": Bilingual("金额不低于（元）", "At least (yuan)"),
@@ -21,7 +21,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "export": Bilingual("导出", "Export"),
     "exported": Bilingual("已导出 {count} 笔", "{count} orders exported"),
     "exporting": Bilingual("正在导出，已读取 {count} 笔", "Exporting, {count} orders read"),
-    "export_failed": Bilingual("导出中断，请重试", "The export broke off; try again"),
+    "export_failed": Bilingual("导出中断，请重试", "The export was interrupted; try again"),
     "live": Bilingual("实时更新", "Live"),
     "created_at": Bilingual("下单时间", "Ordered at"),
     "order": Bilingual("商户订单号 / 商品", "Order no. / item"),
@@ -30,9 +30,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "paid_at": Bilingual("支付时间", "Paid at"),
     "more": Bilingual("更多订单", "More orders"),
     "reached": Bilingual(
-        "已查到 {at} 的订单，还没有找满一页。", "Orders back to {at} were looked at, and there are fewer than a page."
+        "已查到 {at} 的订单，还没有找满一页。", "Orders back to {at} were searched; the page is not full yet."
     ),
-    "look_on": Bilingual("继续向前查找", "Look further back"),
+    "look_on": Bilingual("继续向前查找", "Search further back"),
     "end": Bilingual("没有更早的订单", "There are no earlier orders"),
     "none_found": Bilingual("没有找到订单", "No order was found"),
     "none_found_next": Bilingual(
@@ -46,7 +46,7 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "none_found_pay": Bilingual(
         "用户付了款却查不到时：请对方打开微信账单，把“商户单号”发给你。",
-        "If somebody paid and nothing is found, ask them for the merchant number in their WeChat bill.",
+        "If a payer's order is not found, ask the payer for the merchant number (商户单号) in the WeChat bill.",
     ),
     "no_orders": Bilingual("还没有订单", "There are no orders yet"),
     "no_orders_next": Bilingual(
@@ -54,9 +54,9 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "to_shop": Bilingual("打开店铺下一单", "Open the shop and order"),
     "bad_date": Bilingual("请按 2026-03-01 的格式填写日期", "Write the date as 2026-03-01"),
-    "bad_amount": Bilingual("请填写金额，单位元，如 18.00", "Write an amount in yuan, as 18.00"),
+    "bad_amount": Bilingual("请填写金额，单位元，如 18.00", "Write an amount in yuan, such as 18.00"),
     "bad_choice": Bilingual("没有这个选项", "There is no such choice"),
-    "turned_round": Bilingual("后一个日期或金额小于前一个", "The second is less than the first"),
+    "turned_round": Bilingual("后一个日期或金额小于前一个", "The second date or amount is less than the first"),
 }
 
 COLUMNS = (

@@ -16,9 +16,11 @@ TEXTS: Mapping[str, Bilingual] = {
     "balanced": Bilingual("一致", "balanced"),
     "open": Bilingual("{count} 条待处理", "{count} open"),
     "settled": Bilingual("差异已处理", "repaired"),
-    "waits": Bilingual("等待账单", "waits for the bill"),
-    "pale_days": Bilingual("浅色：还没有到，或在开始记账之前。", "Pale: still to come, or before the books begin."),
-    "before": Bilingual("开始记账之前", "before the books begin"),
+    "waits": Bilingual("等待账单", "waiting for the bill"),
+    "pale_days": Bilingual(
+        "浅色：还没有到，或在开始记账之前。", "Pale: future days, and days before the ledger starts."
+    ),
+    "before": Bilingual("开始记账之前", "before the ledger starts"),
     "today": Bilingual("今天", "today"),
     "yesterday": Bilingual("昨天 {day}", "Yesterday {day}"),
     "not_run": Bilingual("未对账", "not reconciled"),
@@ -27,17 +29,17 @@ TEXTS: Mapping[str, Bilingual] = {
     "day_csv": Bilingual("差异 CSV", "Differences as CSV"),
     "day_xlsx": Bilingual("对账 XLSX", "Books as XLSX"),
     "bill": Bilingual("微信账单", "WeChat's bill"),
-    "print": Bilingual("此页可直接打印", "This page prints as it is"),
+    "print": Bilingual("此页可直接打印", "You can print this page"),
     "run": Bilingual("立即对账", "Reconcile now"),
     "run_again": Bilingual("重新对账", "Reconcile again"),
     "run_done": Bilingual("对账完成", "Reconciled"),
     "not_yet": Bilingual(
         "这一天还没有对过账。前一日的账单在北京时间 {after} 之后下载，对账随后自动进行。",
-        "This day has not been reconciled. The bill of a day can be had from {after} on the next one, Beijing time; the"
-        " reconciliation follows by itself.",
+        "This day has not been reconciled. Its bill is available from {after} on the next day, Beijing "
+        "time. The reconciliation then runs automatically.",
     ),
-    "sums": Bilingual("合计", "Sums"),
-    "ours": Bilingual("系统", "Ours"),
+    "sums": Bilingual("合计", "Totals"),
+    "ours": Bilingual("系统", "This system"),
     "theirs": Bilingual("微信", "WeChat"),
     "delta": Bilingual("相差", "Difference"),
     "finished": Bilingual("对账时间", "Reconciled at"),
@@ -46,7 +48,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "no_differences": Bilingual("双方完全一致。", "Both sides agree."),
     "more": Bilingual("更多差异", "More differences"),
     "found": Bilingual("发现于 {at}，已持续 {age}", "found at {at}, {age} ago"),
-    "nothing_there": Bilingual("没有记录", "nothing"),
+    "nothing_there": Bilingual("没有记录", "no record"),
     "order": Bilingual("商户订单号", "Order"),
     "transaction": Bilingual("微信支付订单号", "Transaction"),
     "refund": Bilingual("商户退款单号", "Refund"),
@@ -55,22 +57,23 @@ TEXTS: Mapping[str, Bilingual] = {
     "time": Bilingual("时间", "Time"),
     "history": Bilingual("处理记录", "What was done"),
     "act_query": Bilingual(
-        "向微信支付查询这笔单据，按其结果更正系统记录。", "Asks WeChat Pay and corrects our record by its answer."
+        "向微信支付查询这笔单据，按其结果更正系统记录。",
+        "Queries WeChat Pay and corrects the record of this system by its response.",
     ),
     "act_refund": Bilingual(
         "先向微信支付查证，再将这笔重复支付原路退款。",
-        "Confirms the payment at WeChat Pay, then refunds it.",
+        "Confirms the payment with WeChat Pay, then refunds this second payment.",
     ),
-    "act_known": Bilingual("不做改动，只记录有人核实过。", "Changes nothing; notes that somebody has looked at it."),
+    "act_known": Bilingual("不做改动，只记录有人核实过。", "Changes nothing; records that a person has checked it."),
     "repaired": Bilingual("操作完成，这条差异现在：{status}", "Done; this difference is now: {status}"),
     "waits_for_second": Bilingual(
-        "金额超过限额，已提交第二人复核", "The amount needs a second person, who can confirm it now"
+        "金额超过限额，已提交第二人复核", "The amount is above the limit; the refund is waiting for a second person"
     ),
-    "waiting": Bilingual("退款等待第二人复核。", "The refund waits for a second person."),
-    "to_approvals": Bilingual("查看待复核", "See what waits"),
+    "waiting": Bilingual("退款等待第二人复核。", "The refund is waiting for a second person."),
+    "to_approvals": Bilingual("查看待复核", "View waiting actions"),
     "sums_of": Bilingual(
         "合计与账簿截至对账时间；处理差异后点「重新对账」更新。",
-        "Sums and ledger are those of the reconciliation; after a repair, reconcile again.",
+        "Totals and ledger are those at the time of the reconciliation. After a repair, reconcile again.",
     ),
     "refund_surplus": Bilingual("重复支付退款", "refund a duplicate payment"),
     "ledger": Bilingual("账簿", "Ledger"),

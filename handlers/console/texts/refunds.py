@@ -11,8 +11,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "need_a_person": Bilingual("需要处理", "These need a person"),
     "abnormal": Bilingual(
         "退款异常：用户的收款账户（银行卡）不可用。请到 商户平台 → 交易中心 处理该笔退款，处理后状态会自动更新。",
-        "Abnormal: the payer's account cannot take it. Handle it among the refunds in the merchant console; its state "
-        "follows.",
+        "Abnormal: the payer's account cannot receive the refund. Handle it in the merchant console under "
+        "交易中心; its state then updates automatically.",
     ),
     "slow": Bilingual(
         "超过 5 天仍未到账：请向微信支付客服提供商户退款单号查询。",
@@ -27,11 +27,11 @@ TEXTS: Mapping[str, Bilingual] = {
     "changed_at": Bilingual("最近变化", "Last change"),
     "query": Bilingual("查询退款", "Query"),
     "queried": Bilingual("退款 {number}：{state}", "Refund {number}: {state}"),
-    "acts": Bilingual("操作", "Acts"),
+    "acts": Bilingual("操作", "Actions"),
     "cancel": Bilingual("取消退款", "Cancel"),
-    "cancelled": Bilingual("退款 {number} 已取消，没有退款", "Refund {number} is cancelled; nothing was refunded"),
+    "cancelled": Bilingual("退款 {number} 已取消，没有退款", "Refund {number} was cancelled; nothing was refunded"),
     "nothing": Bilingual(
-        "没有这样的退款。退款从订单页面发起。", "There are no such refunds. A refund is made on the page of its order."
+        "没有这样的退款。退款从订单页面发起。", "There are no such refunds. Request a refund on the page of its order."
     ),
     "older": Bilingual("更早的", "Older"),
 }

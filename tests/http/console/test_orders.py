@@ -64,7 +64,7 @@ async def test_a_filter_that_cannot_be_read_is_told_beside_its_field(reader: Con
         assert f'id="{field}-error"' in page
     assert 'id="to-error"' not in page
     turned = await reader.page(f"{PATH}?from=2026-03-02&to=2026-03-01", **{"Accept-Language": "en"})
-    assert "The second is less than the first" in turned
+    assert "The second date or amount is less than the first" in turned
 
 
 async def test_where_nothing_is_found_the_page_says_what_to_do(reader: ConsoleBrowser) -> None:

@@ -17,7 +17,7 @@ NAMED = [
         Act.REFUND,
         "REFUND ¥18.00, refunded ¥5.00, reserved ¥6.00; R1 SUCCESS ¥5.00: SUCCESS, open",
         "已支付（有退款，REFUND） ¥18.00，已退款 ¥5.00，占用 ¥6.00；R1 退款成功（SUCCESS） ¥5.00：SUCCESS, open",
-        "Paid, refunds (REFUND) ¥18.00, refunded ¥5.00, reserved ¥6.00; R1 Refunded (SUCCESS) ¥5.00: SUCCESS, open",
+        "Paid, with refunds (REFUND) ¥18.00, refunded ¥5.00, reserved ¥6.00; R1 Refunded (SUCCESS) ¥5.00: SUCCESS, open",
     ),
     (Act.REFUND, "refused: MORE_THAN_LEFT", "未执行（refused）：MORE_THAN_LEFT", "Not done (refused): MORE_THAN_LEFT"),
     (
@@ -48,5 +48,5 @@ def test_codes_have_their_names_in_both_languages(act: Act, text: str, zh: str, 
 
 def test_an_entry_that_begins_an_act_names_it() -> None:
     entry = replace(ENTRY, act=Act.BEGIN, wanted=Act.SET_ROLE)
-    assert (name_act(entry, "zh"), name_act(entry, "en")) == ("开始操作：调整角色", "Began an act: Changed a role")
+    assert (name_act(entry, "zh"), name_act(entry, "en")) == ("开始操作：调整角色", "Started an action: Changed a role")
     assert name_codes(entry, "admin", "zh") == "管理员（admin）"
