@@ -61,18 +61,19 @@ def demo(
 
 @app.command(
     help=words(
-        "模拟一整天：1000 笔订单、各类异常，次日对账到分", "A day with all that goes wrong, books balanced to the fen."
+        "模拟一整天：1000 笔订单、各类异常，次日对账到分",
+        "Run a whole day with many faults, then reconcile it to the fen.",
     )
 )
 def drill(
-    count: Annotated[int, typer.Option("--orders", min=40, help=words("订单数", "how many orders"))] = 1000,
+    count: Annotated[int, typer.Option("--orders", min=40, help=words("订单数", "number of orders"))] = 1000,
     seed: Annotated[
-        int, typer.Option(help=words("随机种子，相同种子结果可复现", "another day, or the same again"))
+        int, typer.Option(help=words("随机种子，相同种子结果可复现", "random seed; the same seed gives the same day"))
     ] = 1,
     keep: Annotated[Path | None, typer.Option(help=words("日志与数据留在这个目录", "keep logs and data here"))] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A day with all that goes wrong, books balanced to the fen."""
+    "Run a whole day with many faults, then reconcile it to the fen."
     from drill.run import main  # noqa: PLC0415 - it brings the bundled stores, which an operator's machine may lack
 
     raise typer.Exit(main(count, seed, keep, language(), as_json=as_json))
@@ -84,25 +85,25 @@ def drill(
     )
 )
 def simulate(
-    seeds: Annotated[int, typer.Option(min=1, help=words("多少个种子", "how many seeds"))] = 100,
-    first: Annotated[int, typer.Option("--from", help=words("第一个种子", "the first of them"))] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help=words("多少个种子", "number of seeds"))] = 100,
+    first: Annotated[int, typer.Option("--from", help=words("第一个种子", "the first one"))] = 1,
     days: Annotated[float, typer.Option(min=0.1, help=words("有故障的天数", "days with faults"))] = 3.0,
     seed: Annotated[int | None, typer.Option(help=words("只重演这一个种子", "replay this seed only"))] = None,
-    orders: Annotated[int | None, typer.Option(min=1, help=words("订单数", "how many orders"))] = None,
-    first_order: Annotated[int, typer.Option(min=1, help=words("从第几笔订单起", "the first of them"))] = 1,
+    orders: Annotated[int | None, typer.Option(min=1, help=words("订单数", "number of orders"))] = None,
+    first_order: Annotated[int, typer.Option(min=1, help=words("从第几笔订单起", "the first one"))] = 1,
     processes: Annotated[int | None, typer.Option(min=1, help=words("服务进程数", "processes of the service"))] = None,
-    without: Annotated[list[str] | None, typer.Option(help=words("没有这种故障", "without this kind of fault"))] = None,
-    only: Annotated[list[str] | None, typer.Option(help=words("只有这种故障", "with this kind of fault only"))] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help=words("没有这种故障", "leave out this kind of fault"))
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help=words("只有这种故障", "only this kind of fault"))] = None,
     trace: Annotated[
-        bool, typer.Option("--trace", help=words("与 --seed 同用：逐行打印", "with --seed: every line"))
+        bool, typer.Option("--trace", help=words("与 --seed 同用：逐行打印", "with --seed: print every line"))
     ] = False,
     mutants: Annotated[
-        bool, typer.Option("--mutants", help=words("有意改坏的版本必须被发现", "broken builds must be found"))
+        bool, typer.Option("--mutants", help=words("有意改坏的版本必须被发现", "broken versions must be detected"))
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help=words("并行进程数", "processes at once"))] = 2,
-    shrink: Annotated[
-        float, typer.Option(min=0, help=words("失败时缩小几秒", "seconds to make a failure smaller"))
-    ] = 60,
+    jobs: Annotated[int, typer.Option(min=1, help=words("并行进程数", "parallel processes"))] = 2,
+    shrink: Annotated[float, typer.Option(min=0, help=words("失败时缩小几秒", "seconds to reduce a failure"))] = 60,
     as_json: AsJson = False,
 ) -> None:
     """Simulate days with faults in virtual time, decided by a seed."""
@@ -120,21 +121,24 @@ def simulate(
 
 @app.command(
     help=words(
-        "检查配置、密钥、机器、数据库，给出修正办法", "Examine settings, keys, machine, stores; say how to mend each."
+        "检查配置、密钥、机器、数据库，给出修正办法",
+        "Check settings, keys, machine and databases; say how to fix each problem.",
     )
 )
 def doctor(
     settings: SettingsFile = SETTINGS,
     live: Annotated[
-        bool, typer.Option("--live", help=words("同时向微信查询，不涉及资金", "ask WeChat too; no money moves"))
+        bool, typer.Option("--live", help=words("同时向微信查询，不涉及资金", "also query WeChat; no money moves"))
     ] = False,
     tick: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help=words("已在微信后台核对的一项", "this text was compared in WeChat's console")),
+        typer.Option(
+            metavar="ID", help=words("已在微信后台核对的一项", "an item that was compared in WeChat's console")
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Examine settings, keys, machine, stores; say how to mend each."""
+    "Check settings, keys, machine and databases; say how to fix each problem."
     import asyncio  # noqa: PLC0415 - nothing else here waits
 
     from doctor.run import examine, tick_texts  # noqa: PLC0415 - it brings the whole service
@@ -150,7 +154,7 @@ def doctor(
 
 
 @app.command(
-    help=words("逐项询问上线所需的配置，写出配置文件", "Ask for what production needs, and write the settings.")
+    help=words("逐项询问上线所需的配置，写出配置文件", "Ask for the settings of production, and write the files.")
 )
 def init(
     settings: Annotated[Path, typer.Option(help=words("写到哪里", "where to write the settings"))] = Path(
@@ -158,7 +162,7 @@ def init(
     ),
     user: Annotated[str, typer.Option(help=words("运行服务的用户", "the user who runs the service"))] = "fenpay",
 ) -> None:
-    """Ask for what production needs, and write the settings."""
+    "Ask for the settings of production, and write the files."
     import asyncio  # noqa: PLC0415 - nothing else here waits
 
     from doctor.run import examine  # noqa: PLC0415 - it brings the whole service
@@ -195,13 +199,13 @@ app.add_typer(notify.app, name="notify")
 @app.command(
     help=words(
         "新建缺少的索引，数据量大时耗时较长",
-        "Create the indexes that are missing; on a large collection it takes a while.",
+        "Create missing indexes; this takes a while on a large collection.",
     )
 )
 def indexes(
     settings: SettingsFile = SETTINGS,
 ) -> None:
-    """Create the indexes that are missing; on a large collection it takes a while."""
+    "Create missing indexes; this takes a while on a large collection."
     from scripts.indexes import main  # noqa: PLC0415 - it brings the database driver, which is not needed to ask a service
 
     raise typer.Exit(main(settings))

@@ -21,7 +21,7 @@ AmountInFen = Annotated[
 ]
 AmountInYuan = Annotated[
     str | None,
-    typer.Option("--yuan", metavar="YUAN", help=words("或者金额，单位：元，如 5.00", "or in yuan, as 5.00")),
+    typer.Option("--yuan", metavar="YUAN", help=words("或者金额，单位：元，如 5.00", "or in yuan, such as 5.00")),
 ]
 FundsAccount = Annotated[
     str | None,
@@ -29,7 +29,7 @@ FundsAccount = Annotated[
         "--funds",
         help=words(
             "旧资金流商户的退款资金来源：AVAILABLE 可用余额 | UNSETTLED 未结算资金",
-            "what merchants of the old fund flow refund from: AVAILABLE | UNSETTLED",
+            "source of a refund for merchants with the old fund flow: AVAILABLE | UNSETTLED",
         ),
     ),
 ]
@@ -41,13 +41,13 @@ def parse_amount(fen: str | None, yuan: str | None) -> int:
     if (fen is None) is (yuan is None):
         raise _wrong(
             "用 --amount 500（分）或 --yuan 5.00（元）给出金额，二者选一",
-            "Give the amount by --amount 500 (fen) or --yuan 5.00, one of them",
+            "Give the amount with either --amount 500 (fen) or --yuan 5.00",
         )
     if fen is not None:
         if not FEN.fullmatch(fen):
             raise _wrong(
                 f"--amount 的单位是分，只写数字：500 表示 ¥5.00；按元写用 --yuan。收到的是 {fen!r}",
-                f"--amount is in fen, digits only: 500 is ¥5.00; for yuan there is --yuan. Got {fen!r}",
+                f"--amount is in fen, digits only: 500 is ¥5.00. For yuan, use --yuan. Got {fen!r}",
             )
         return int(fen)
     return _from_yuan(str(yuan))
@@ -59,7 +59,7 @@ def _from_yuan(text: str) -> int:
     if not fen:
         raise _wrong(
             f"--yuan 写作 5 或 5.00，最多两位小数，大于 0。收到的是 {text!r}",
-            f"--yuan is written 5 or 5.00, with two decimals at most, and above 0. Got {text!r}",
+            f"--yuan takes an amount above 0 with at most two decimals, such as 5 or 5.00. Got {text!r}",
         )
     return fen
 

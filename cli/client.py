@@ -109,7 +109,7 @@ class Service:
     def _build_refusal(self, error: HTTPError) -> Problem:
         if error.code in range(300, 400):
             text = Bilingual(
-                "这个地址转去别处；请把 --url 换成最终的地址", "This address redirects; give --url its final one"
+                "这个地址转去别处；请把 --url 换成最终的地址", "This address redirects; give --url the final address"
             )
             return Problem(Exit.CONFIG, "REDIRECTED", text)
         body = _document(error.read())
@@ -127,7 +127,7 @@ class Service:
         elif isinstance(reason, TimeoutError):
             text = Bilingual(f"{where} 没有按时应答", f"{where} did not answer in time")
         else:
-            text = Bilingual(f"与 {where} 的连接中断", f"The connection to {where} broke off")
+            text = Bilingual(f"与 {where} 的连接中断", f"The connection to {where} was interrupted")
         return Problem(Exit.UNREACHED, "NO_ANSWER", text, next_step=self.place.next_step, unknown=not never)
 
     def _url(self, path: str, query: Mapping[str, str | int | None]) -> str:

@@ -39,22 +39,30 @@ KeyFile = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))]
-AsJsonLines = Annotated[bool, typer.Option("--json", help=words("每行一个 JSON", "one JSON document a line"))]
-Yes = Annotated[bool, typer.Option("--yes", help=words("不再询问", "do not ask"))]
+AsJsonLines = Annotated[bool, typer.Option("--json", help=words("每行一个 JSON", "one JSON document per line"))]
+Yes = Annotated[bool, typer.Option("--yes", help=words("不再询问", "do not ask for confirmation"))]
 OrderNo = Annotated[str, typer.Argument(metavar="NO", help=words("商户订单号", "out_trade_no"))]
 RefundNo = Annotated[str, typer.Argument(metavar="NO", help=words("商户退款单号", "out_refund_no"))]
 
-Limit = Annotated[int, typer.Option(min=1, max=100, help=words("返回条数", "how many"))]
+Limit = Annotated[int, typer.Option(min=1, max=100, help=words("返回条数", "number of entries"))]
 Cursor = Annotated[
-    str | None, typer.Option(help=words("从上一页的 next_cursor 接着列", "the next_cursor of the page before"))
+    str | None, typer.Option(help=words("从上一页的 next_cursor 接着列", "the next_cursor of the previous page"))
 ]
-Day = Annotated[str, typer.Argument(metavar="DATE", help=words("北京时间的日期，如 2026-03-01", "a date in Beijing"))]
+Day = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATE", help=words("北京时间的日期，如 2026-03-01", "a date in Beijing time, such as 2026-03-01")
+    ),
+]
 
 NUMBERS = {
-    "out_trade_no": (OUT_TRADE_NO, Bilingual("6 到 32 位的 0-9 A-Z a-z _ - | *", "6 to 32 of 0-9 A-Z a-z _ - | *")),
+    "out_trade_no": (
+        OUT_TRADE_NO,
+        Bilingual("6 到 32 位的 0-9 A-Z a-z _ - | *", "6 to 32 characters of 0-9 A-Z a-z _ - | *"),
+    ),
     "out_refund_no": (
         OUT_REFUND_NO,
-        Bilingual("6 到 64 位的 0-9 A-Z a-z _ - | * @", "6 to 64 of 0-9 A-Z a-z _ - | * @"),
+        Bilingual("6 到 64 位的 0-9 A-Z a-z _ - | * @", "6 to 64 characters of 0-9 A-Z a-z _ - | * @"),
     ),
 }
 
@@ -157,7 +165,7 @@ def number(kind: str, text: str) -> str:
     pattern: Pattern[str]
     pattern, shape = NUMBERS[kind]
     if not pattern.fullmatch(text):
-        raise Problem(Exit.USAGE, "BAD_NUMBER", Bilingual(f"{kind} 是 {shape.zh}", f"{kind} is {shape.en}"))
+        raise Problem(Exit.USAGE, "BAD_NUMBER", Bilingual(f"{kind} 是 {shape.zh}", f"{kind} must be {shape.en}"))
     return text
 
 
@@ -168,7 +176,7 @@ def day(text: str) -> str:
             return text
     except ValueError:
         pass
-    raise Problem(Exit.USAGE, "BAD_DATE", Bilingual("日期写作 2026-03-01", "A date is written 2026-03-01"))
+    raise Problem(Exit.USAGE, "BAD_DATE", Bilingual("日期写作 2026-03-01", "Write the date as 2026-03-01"))
 
 
 def _next(problem: Problem, verb: str, next_step: str) -> str:

@@ -41,7 +41,7 @@ def read_key(option: str, value: str | None) -> PemContent | None:
     if found is None:
         text = Bilingual(
             f"{option}：不是可用的 PEM（RSA 私钥、公钥或证书），也不是文件",
-            f"{option}: neither a usable PEM (RSA private key, public key or certificate) nor a file",
+            f"{option}: not a usable PEM (RSA private key, public key or certificate), and not a file",
         )
         raise Problem(Exit.USAGE, "NOT_A_PEM", text)
     return found

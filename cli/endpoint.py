@@ -72,7 +72,7 @@ def _of_demo(file: Path) -> Endpoint:
     except (OSError, ValueError, KeyError, TypeError):
         text = Bilingual(
             f"未找到可连接的服务：请先启动演示（make run），或设置 {URL_VARIABLE} 与 {KEY_VARIABLE}",
-            f"No service to ask: start the demo, or set {URL_VARIABLE} and {KEY_VARIABLE}",
+            f"No service found: start the demo (make run), or set {URL_VARIABLE} and {KEY_VARIABLE}",
         )
         raise _build_config_problem("NO_SERVICE", text, "make run") from None
 
@@ -89,7 +89,8 @@ def _valid(key: str) -> str:
     """Return ``key`` if a header can carry it. Raises Problem, whose text does not show the key."""
     if not _KEY.fullmatch(key):
         text = Bilingual(
-            "Fenpay API Key 为空，或含有空白等字符", "The API key is empty or holds blanks or other characters"
+            "Fenpay API Key 为空，或含有空白等字符",
+            "The API key is empty, or contains blanks or other invalid characters",
         )
         raise _build_config_problem("BAD_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
     return key
@@ -103,11 +104,14 @@ def check_address(url: str) -> str:
     except ValueError:
         plain = False
     if not plain or parts.scheme not in ("http", "https") or parts.query or parts.fragment or not url.isprintable():
-        text = Bilingual("--url 是 https://主机[:端口] 这样的地址", "--url is an address such as https://host[:port]")
+        text = Bilingual(
+            "--url 是 https://主机[:端口] 这样的地址", "--url must be an address such as https://host[:port]"
+        )
         raise _build_config_problem("BAD_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         text = Bilingual(
-            "密钥不走明文：本机之外请用 https", "The key does not travel in the clear: use https off this machine"
+            "密钥不走明文：本机之外请用 https",
+            "The key is not sent unencrypted: use https for addresses outside this machine",
         )
         raise _build_config_problem("NOT_HTTPS", text, f"export {URL_VARIABLE}=https://{parts.netloc}")
     return url.rstrip("/")
@@ -124,7 +128,7 @@ def check_receiver(url: str) -> str:
     if not usable:
         text = Bilingual(
             "--forward-to 是本机的地址，如 http://127.0.0.1:3000/hook",
-            "--forward-to is an address on this machine, such as http://127.0.0.1:3000/hook",
+            "--forward-to must be an address on this machine, such as http://127.0.0.1:3000/hook",
         )
         raise Problem(Exit.USAGE, "BAD_RECEIVER", text)
     return url

@@ -12,11 +12,11 @@ from wechat.domain.errors import Bilingual
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Pauses between attempts to reconnect; the last one applies to all further attempts."""
-CONNECTED = Bilingual("已连接，Ctrl-C 结束", "Connected; Ctrl-C ends it")
-LOST = Bilingual("连接已断开，正在重连…", "The connection is lost; connecting again …")
+CONNECTED = Bilingual("已连接，Ctrl-C 结束", "Connected; press Ctrl-C to stop")
+LOST = Bilingual("连接已断开，正在重连…", "The connection was lost; connecting again …")
 BACK = Bilingual(
     "已重新连接；断开期间发生的没有收到",
-    "Connected again; what happened in between was not received",
+    "Connected again; events in between were not received",
 )
 
 

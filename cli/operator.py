@@ -32,7 +32,7 @@ GENERATED_BYTES = 12
 
 SettingsFile = Annotated[
     Path | None,
-    typer.Option("--settings", help=words("服务正在使用的配置文件", "the settings file that the service runs with")),
+    typer.Option("--settings", help=words("服务正在使用的配置文件", "the settings file of the running service")),
 ]
 
 
@@ -83,8 +83,8 @@ def ask_password(screen: Screen, *, generate: bool) -> tuple[str, str]:
     if not screen.interactive:
         return sys.stdin.readline().rstrip("\r\n"), ""
     typed = getpass.getpass(Bilingual("密码：", "Password: ").to(screen.lang))
-    if getpass.getpass(Bilingual("再输入一次：", "Once more: ").to(screen.lang)) != typed:
-        raise Problem(Exit.USAGE, "NOT_THE_SAME", Bilingual("两次输入不一致", "They are not the same"))
+    if getpass.getpass(Bilingual("再输入一次：", "Repeat the password: ").to(screen.lang)) != typed:
+        raise Problem(Exit.USAGE, "NOT_THE_SAME", Bilingual("两次输入不一致", "The two passwords are different"))
     return typed, ""
 
 

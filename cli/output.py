@@ -98,7 +98,7 @@ class Screen:
         if not yes and (self.as_json or not self.interactive):
             text = Bilingual(
                 "这一步无法撤回；用 --json 或不在终端里请加 --yes",
-                "This cannot be taken back; with --json or off a terminal add --yes",
+                "This cannot be undone; with --json or without a terminal, add --yes",
             )
             raise Problem(Exit.USAGE, "NOT_CONFIRMED", text, next_step=command("", *sys.argv[1:], "--yes"))
 
@@ -273,6 +273,6 @@ def _quote_wechat(wechat: Mapping[str, Any] | None, lang: str) -> list[str]:
     """Return WeChat's message and what usually helps; nothing if it gave no code."""
     if not wechat or not wechat["code"]:
         return []
-    said = Bilingual("微信支付返回信息", "WeChat's words").to(lang)
+    said = Bilingual("微信支付返回信息", "WeChat Pay's message").to(lang)
     trace = f" (Request-ID {wechat['request_id']})" if wechat["request_id"] else ""
     return [f"{said}: {wechat['code']} {wechat['message']}{trace}", *wechat["causes"], wechat["next"]]

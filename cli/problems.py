@@ -81,11 +81,12 @@ def _foreign(status: int) -> Problem:
     """Return the Problem of an answer that this service does not give: that of a proxy, or of another server."""
     if status >= 500 or status == 429:
         text = Bilingual(
-            f"服务前面的代理返回 {status}，服务没有应答", f"A proxy answered {status}; the service did not answer"
+            f"服务前面的代理返回 {status}，服务没有应答",
+            f"A proxy in front of the service returned {status}; the service did not answer",
         )
         return Problem(Exit.UNREACHED, "SERVICE_UNAVAILABLE", text, unknown=status >= 500)
     text = Bilingual(
         f"这个地址返回 {status}，不像 Fenpay 服务；请检查 --url",
-        f"This address answered {status}, not as Fenpay does; check --url",
+        f"This address returned {status}; it does not look like a Fenpay service. Check --url",
     )
     return Problem(Exit.CONFIG, "NOT_FENPAY", text)

@@ -25,7 +25,7 @@ ALARM_ID = re.compile(r"[a-z0-9_]{1,48}-[0-9]{2}-[0-9a-f]{6}", re.ASCII)
 def list_alarms(
     context: Context,
     everything: Annotated[
-        bool, typer.Option("--all", help=words("包括已查看和已恢复的", "also those that were seen or are over"))
+        bool, typer.Option("--all", help=words("包括已查看和已恢复的", "include seen and cleared alarms"))
     ] = False,
     limit: Limit = 20,
 ) -> None:
@@ -36,14 +36,16 @@ def list_alarms(
         context.screen.next_step(answer["alarms"][0]["next"])
 
 
-@declare(app, "alarms seen", words("标记一条告警为已查看", "Note that an alarm was seen."), next_step="alarms list")
+@declare(app, "alarms seen", words("标记一条告警为已查看", "Mark an alarm as seen."), next_step="alarms list")
 def mark_seen(
     context: Context,
-    alarm_id: Annotated[str, typer.Argument(metavar="ID", help=words("alarms list 里的编号", "an ID of alarms list"))],
+    alarm_id: Annotated[
+        str, typer.Argument(metavar="ID", help=words("alarms list 里的编号", "an ID from alarms list"))
+    ],
 ) -> None:
-    """Note that an alarm was seen."""
+    "Mark an alarm as seen."
     if not ALARM_ID.fullmatch(alarm_id):
-        text = Bilingual("编号见 alarms list", "An ID is one of alarms list")
+        text = Bilingual("编号见 alarms list", "Take an ID from alarms list")
         raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("alarms list"))
     alarm = context.service.post(f"/api/alarms/{alarm_id}/seen")
     done = Bilingual(f"✔ {moment(alarm['seen_at'])} 已查看", f"✔ Seen at {moment(alarm['seen_at'])}")

@@ -25,15 +25,13 @@ from wechat.reconciliation.labels import COUNTS, SUMS
 
 app = typer.Typer(no_args_is_help=True, help=words("微信的账单", "WeChat's bills"))
 
-Kind = Annotated[BillKind, typer.Option(help=words("后三种是资金账单", "the last three are of the funds"))]
+Kind = Annotated[BillKind, typer.Option(help=words("后三种是资金账单", "the last three are fund flow bills"))]
 SUM_NAMES = ("payments", "received", "settled", "refunds", "refunded", "settled_refunded", "fee", "fee_e5", "net")
 STDOUT = Path("-")
-NO_BILL = Bilingual("这一天没有账单：没有发生交易", "There is no bill of that day: nothing happened")
+NO_BILL = Bilingual("这一天没有账单：没有发生交易", "There is no bill for that day: there were no transactions")
 
 
-@declare(
-    app, "bill fetch", words("下载账单，原样保存", "Download a bill as WeChat wrote it."), next_step="bill fetch {date}"
-)
+@declare(app, "bill fetch", words("下载账单，原样保存", "Download a bill, unchanged."), next_step="bill fetch {date}")
 def fetch(
     context: Context,
     date: Day,
@@ -41,11 +39,14 @@ def fetch(
     out: Annotated[
         Path | None,
         typer.Option(
-            help=words("写到这里，默认在当前目录；- 是标准输出", "where to; here by default, and - for stdout")
+            help=words(
+                "写到这里，默认在当前目录；- 是标准输出",
+                "the file to write; by default in the current directory; - for stdout",
+            )
         ),
     ] = None,
 ) -> None:
-    """Download a bill as WeChat wrote it."""
+    "Download a bill, unchanged."
     if out == STDOUT:
         _print(context, day(date), kind)
         return
@@ -61,13 +62,13 @@ def fetch(
 @declare(
     app,
     "bill show",
-    words("交易账单的合计与前几行", "What a trade bill adds up to, and its first lines."),
+    words("交易账单的合计与前几行", "Show the totals of a trade bill and its first lines."),
     next_step="bill fetch {date}",
 )
 def show(
     context: Context,
     date: Day,
-    limit: Annotated[int, typer.Option(min=0, max=10_000, help=words("显示几行", "how many lines"))] = 20,
+    limit: Annotated[int, typer.Option(min=0, max=10_000, help=words("显示几行", "number of lines"))] = 20,
 ) -> None:
     """Show a trade bill's sums and its first lines."""
     with tempfile.NamedTemporaryFile(prefix="fenpay-bill-", suffix=".csv") as file:
@@ -88,7 +89,7 @@ def _print(context: Context, date: str, kind: BillKind) -> None:
     if context.screen.as_json:
         text = Bilingual(
             "标准输出只能是账单或 JSON 文档之一：--out - 与 --json 不能同用",
-            "Stdout has the bill or the JSON document: --out - and --json do not go together",
+            "Standard output can hold either the bill or the JSON document: do not use --out - with --json",
         )
         raise Problem(Exit.USAGE, "TWO_DOCUMENTS", text)
     if not _download(context, date, kind, sys.stdout.buffer):

@@ -29,7 +29,7 @@ BY_ITSELF = ("query", "refund")
 ID = re.compile(r"[0-9a-f]{4,32}", re.ASCII)
 SHORTEST = 6  # digits of an id that are shown, more where two begin alike
 
-KIND, OURS, WECHAT = Bilingual("类别", "Kind"), Bilingual("系统", "Ours"), Bilingual("微信", "WeChat")
+KIND, OURS, WECHAT = Bilingual("类别", "Kind"), Bilingual("系统", "This system"), Bilingual("微信", "WeChat")
 
 
 class Step(NamedTuple):
@@ -47,7 +47,7 @@ app = typer.Typer()
     "reconcile",
     words(
         "按交易账单对指定日期对账；仍有待处理差异时退出码为 1",
-        "Reconcile a day; exits with 1 while a difference is open.",
+        "Reconcile a day by the trade bill; exit code 1 while a difference is open.",
     ),
     next_step="reconcile {date}",
 )
@@ -55,16 +55,20 @@ def reconcile(
     context: Context,
     date: Day,
     repair: Annotated[
-        bool, typer.Option("--repair", help=words("能查单的查单，重复支付的退款", "query, and return double payments"))
+        bool,
+        typer.Option(
+            "--repair",
+            help=words(
+                "能查单的查单，重复支付的退款", "query the orders that a query can repair, and refund double payments"
+            ),
+        ),
     ] = False,
     checked: Annotated[
         list[str] | None,
         typer.Option(
             "--known",
             metavar="ID",
-            help=words(
-                "将这条差异标记为已人工核实，可重复", "note that somebody has looked at this difference; repeatable"
-            ),
+            help=words("将这条差异标记为已人工核实，可重复", "mark this difference as checked by a person; repeatable"),
         ),
     ] = None,
     yes: Yes = False,
@@ -100,7 +104,7 @@ def _run(context: Context, path: str) -> tuple[dict[str, Any], dict[str, Differe
 def _id(text: str) -> str:
     """Return ``text`` if it can be the beginning of a difference's id. Raises Problem."""
     if not ID.fullmatch(text):
-        message = Bilingual("--known 是差异表里的编号", "--known is an id of the table of differences")
+        message = Bilingual("--known 是差异表里的编号", "--known takes an id from the table of differences")
         raise Problem(Exit.USAGE, "BAD_ID", message)
     return text
 
@@ -110,11 +114,11 @@ def _find_difference(text: str, date: str, differences: Mapping[str, Difference]
     found = [one for number, one in differences.items() if number.startswith(text)]
     if len(found) > 1:
         message = Bilingual(
-            f"有 {len(found)} 条差异的编号以 {text} 开头", f"{len(found)} differences have ids like {text}"
+            f"有 {len(found)} 条差异的编号以 {text} 开头", f"{len(found)} differences have ids that begin with {text}"
         )
         raise Problem(Exit.USAGE, "AMBIGUOUS_ID", message, next_step=command("reconcile", date))
     if not found:
-        message = Bilingual(f"没有编号以 {text} 开头的差异", f"No difference has an id like {text}")
+        message = Bilingual(f"没有编号以 {text} 开头的差异", f"No difference has an id that begins with {text}")
         raise Problem(Exit.FAILED, "DIFFERENCE_NOT_FOUND", message, next_step=command("reconcile", date))
     return found[0]
 
@@ -190,7 +194,7 @@ def _question(plan: Sequence[Step]) -> Bilingual:
     queries, total = len(plan) - len(surplus), money(sum(surplus))
     return Bilingual(
         f"向微信支付查询 {queries} 条，对 {len(surplus)} 笔重复支付退款（共 {total}）？",
-        f"Ask WeChat about {queries} of them, and return {len(surplus)} double payments ({total} in all)?",
+        f"Query WeChat Pay for {queries} differences, and refund {len(surplus)} double payments ({total} in total)?",
     )
 
 

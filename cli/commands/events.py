@@ -18,7 +18,7 @@ from wechat.domain.events import EventType
 from wechat.domain.labels import DELIVERY_STATES
 from wechat.support.cli_hints import command
 
-app = typer.Typer(no_args_is_help=True, help=words("推送给业务系统的事件", "events to the merchant's systems"))
+app = typer.Typer(no_args_is_help=True, help=words("推送给业务系统的事件", "events for the merchant's systems"))
 
 EVENT_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 STATES = "pending, delivered, dead"
@@ -28,7 +28,7 @@ STATES = "pending, delivered, dead"
 def list_events(
     context: Context,
     state: Annotated[
-        str | None, typer.Option(help=words(f"只看一种状态：{STATES}", f"one state only: {STATES}"))
+        str | None, typer.Option(help=words(f"只看一种状态：{STATES}", f"only this state: {STATES}"))
     ] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -44,7 +44,7 @@ def list_events(
     "events resend",
     words(
         "重新推送；不指定 --target 时只推送给未送达的接收方",
-        "Send again; without --target to those that it did not reach.",
+        "Deliver an event again; without --target only to receivers that did not get it.",
     ),
     next_step="events list",
 )
@@ -54,18 +54,20 @@ def resend(
     target: Annotated[
         str | None,
         typer.Option(
-            help=words("只推送给这个接收方，已送达的也重新推送", "to this one only, also when it was delivered")
+            help=words(
+                "只推送给这个接收方，已送达的也重新推送", "only to this receiver, even if it already has the event"
+            )
         ),
     ] = None,
     yes: Yes = False,
 ) -> None:
     """Resend an event; without --target to the targets that did not receive it."""
     if not EVENT_ID.fullmatch(event_id):
-        text = Bilingual("事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list")
+        text = Bilingual("事件 id 是 24 位十六进制，见 events list", "An event id has 24 hex digits; see events list")
         raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("events list"))
     if target:  # without a target, only undelivered events are resent
         question = Bilingual(
-            f"{target} 可能已收到过这一事件，重新推送？", f"{target} may have received it before; send it again?"
+            f"{target} 可能已收到过这一事件，重新推送？", f"{target} may already have this event; send it again?"
         )
         context.screen.confirm(lambda: question, yes=yes)
     sent = context.service.post(f"/api/events/{event_id}/resend", target=target)
@@ -90,7 +92,7 @@ def test(
     context.screen.show(trial, _trial(context.screen, trial))
     if not trial["delivered"]:
         result, name = trial["result"], trial["target"]
-        text = Bilingual(f"{name} 没有接收：{result}", f"{name} did not take it: {result}")
+        text = Bilingual(f"{name} 没有接收：{result}", f"{name} did not accept it: {result}")
         raise Problem(Exit.FAILED, "NOT_DELIVERED", text)
 
 
@@ -100,8 +102,8 @@ def _trial(screen: Screen, trial: Mapping[str, Any]) -> RenderableType:
             (Bilingual("事件", "Event"), trial["id"]),
             (Bilingual("类型", "Type"), trial["type"]),
             (Bilingual("接收方", "Target"), trial["target"]),
-            (Bilingual("应答", "Answer"), trial["result"]),
-            (Bilingual("用时", "Took"), f"{trial['duration_s']:.3f} s"),
+            (Bilingual("应答", "Response"), trial["result"]),
+            (Bilingual("用时", "Duration"), f"{trial['duration_s']:.3f} s"),
             (Bilingual("内容", "Body"), trial["body"]),
         ]
     )

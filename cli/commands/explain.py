@@ -20,18 +20,24 @@ app = typer.Typer()
 
 UNKNOWN = Bilingual(
     "目录里没有这个错误码或文字；请给出完整的错误应答（含 code、message 或 errcode、errmsg）",
-    "No such code or text is known; give the whole error answer (with code and message, or errcode and errmsg)",
+    "This code or text is not in the catalogue; give the whole error response (with code and message, "
+    "or errcode and errmsg)",
 )
 
 
 @app.command(
-    help=words("说明微信的错误码、错误文字或整段应答；不联网", "Explain an error code, text or answer; offline."),
+    help=words(
+        "说明微信的错误码、错误文字或整段应答；不联网", "Explain an error code, text or response of WeChat; offline."
+    ),
     context_settings={"ignore_unknown_options": True},
 )
 def explain(
     code: Annotated[
         list[str],
-        typer.Argument(metavar="CODE", help=words("错误码、文字或应答，- 为标准输入", "or - for standard input")),
+        typer.Argument(
+            metavar="CODE",
+            help=words("错误码、文字或应答，- 为标准输入", "error code, text or response; - for standard input"),
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -20,9 +20,7 @@ app = typer.Typer(no_args_is_help=True, help=words("管理 Fenpay API Key", "API
 Name = Annotated[str, typer.Argument(metavar="NAME", help=words("Fenpay API Key 名称", "name of the key"))]
 Scopes = Annotated[
     list[Scope] | None,
-    typer.Option(
-        "--scope", help=words("权限，可重复；不指定时为 read", "what it may do, repeatable; read without any")
-    ),
+    typer.Option("--scope", help=words("权限，可重复；不指定时为 read", "scope, repeatable; read by default")),
 ]
 Overlap = Annotated[
     int,
@@ -30,12 +28,17 @@ Overlap = Annotated[
         "--overlap-hours",
         min=0,
         max=OVERLAP_HOURS[-1],
-        help=words("旧 Fenpay API Key 继续有效的小时数", "hours for which the old secret goes on working"),
+        help=words("旧 Fenpay API Key 继续有效的小时数", "hours for which the old secret keeps working"),
     ),
 ]
 
 
-@declare(app, "keys add", words("新建 Fenpay API Key，只显示一次", "Make a key, shown once."), within=operator_context)
+@declare(
+    app,
+    "keys add",
+    words("新建 Fenpay API Key，只显示一次", "Create a key; it is shown once."),
+    within=operator_context,
+)
 def add(context: Context, name: Name, scope: Scopes = None) -> None:
     """Create a key; its secret is shown once."""
     body = {"name": name, "scopes": [each.value for each in scope or [Scope.READ]]}
@@ -45,7 +48,7 @@ def add(context: Context, name: Name, scope: Scopes = None) -> None:
 @declare(
     app,
     "keys list",
-    words("列出 Fenpay API Key，包括配置文件中的", "List all keys, those of the settings too."),
+    words("列出 Fenpay API Key，包括配置文件中的", "List all keys, including those in the settings file."),
     within=operator_context,
 )
 def list_keys(context: Context) -> None:
@@ -65,29 +68,32 @@ def list_keys(context: Context) -> None:
 @declare(
     app,
     "keys rotate",
-    words("换新 Fenpay API Key，只显示一次；旧的继续有效一段时间", "Give a key a new secret, shown once."),
+    words(
+        "换新 Fenpay API Key，只显示一次；旧的继续有效一段时间",
+        "Give a key a new secret, shown once; the old one keeps working for some hours.",
+    ),
     within=operator_context,
 )
 def rotate(context: Context, name: Name, overlap_hours: Overlap = 24) -> None:
-    """Give a key a new secret, shown once."""
+    "Give a key a new secret, shown once; the old one keeps working for some hours."
     _show(context, context.service.post(f"/api/keys/{name}/rotate", {"overlap_hours": overlap_hours}))
 
 
 @declare(
     app,
     "keys revoke",
-    words("吊销 Fenpay API Key，几秒内生效", "Revoke a key; it stops within seconds."),
+    words("吊销 Fenpay API Key，几秒内生效", "Revoke a key; it stops working within seconds."),
     within=operator_context,
 )
 def revoke(context: Context, name: Name) -> None:
-    """Revoke a key; it stops within seconds."""
+    "Revoke a key; it stops working within seconds."
     _show(context, context.service.post(f"/api/keys/{name}/revoke"))
 
 
 def _show(context: Context, key: Mapping[str, Any]) -> None:
     views: list[RenderableType] = [cell(f"✔ {' · '.join(_row(context, key)[:3])}")]
     if "key" in key:
-        text = Bilingual(f"API Key（只显示这一次）：{key['key']}", f"The key, shown this once: {key['key']}")
+        text = Bilingual(f"API Key（只显示这一次）：{key['key']}", f"The key, shown only once: {key['key']}")
         views.append(cell(text.to(context.screen.lang)))
     if key["old_until"]:
         until = moment(key["old_until"])

@@ -34,7 +34,10 @@ ForwardTo = Annotated[
     typer.Option(
         "--forward-to",
         metavar="ADDRESS",
-        help=words("本机程序的地址，如 http://127.0.0.1:3000/hook", "such as http://127.0.0.1:3000/hook"),
+        help=words(
+            "本机程序的地址，如 http://127.0.0.1:3000/hook",
+            "address of a program on this machine, such as http://127.0.0.1:3000/hook",
+        ),
     ),
 ]
 
@@ -52,7 +55,7 @@ class Forwarded(NamedTuple):
     "listen",
     words(
         "把服务的事件转发到本机程序，签名不变；Ctrl-C 结束",
-        "Forward the service's events to a program here, signature intact; Ctrl-C ends it.",
+        "Forward the service's events to a program on this machine, with the signature unchanged; Ctrl-C ends it.",
     ),
     within=stream_context,
 )
@@ -61,9 +64,7 @@ def listen(
     forward_to: ForwardTo,
     target: Annotated[
         str | None,
-        typer.Option(
-            help=words("与这个 webhook 相同的事件和签名", "as this webhook: its events, signed by its secrets")
-        ),
+        typer.Option(help=words("与这个 webhook 相同的事件和签名", "use the events and the secrets of this webhook")),
     ] = None,
 ) -> None:
     """Forward the service's events to a program on this machine."""
@@ -71,7 +72,7 @@ def listen(
     seen: dict[str, None] = {}
     for name, data in follow(context, "/api/events/stream", target=target):
         if name == "missed":
-            context.screen.say(Bilingual(f"漏收 {data['count']} 条", f"{data['count']} events were left out"))
+            context.screen.say(Bilingual(f"漏收 {data['count']} 条", f"{data['count']} events were skipped"))
         elif data["id"] not in seen:
             seen[data["id"]] = None
             if len(seen) > MOST_SEEN:
@@ -107,14 +108,14 @@ def _find_secret(context: Context) -> str:
     secret = os.environ.get(SECRET_VARIABLE, "")
     if not secret:
         secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-        context.screen.say(Bilingual(f"本次签名密钥：{secret}", f"Signed by {secret}"))
+        context.screen.say(Bilingual(f"本次签名密钥：{secret}", f"Signing secret: {secret}"))
         return secret
     try:
         parse_secret(secret)
     except ValueError:
         text = Bilingual(
             f"{SECRET_VARIABLE} 应为 whsec_ 加 24–64 字节的 base64",
-            f"{SECRET_VARIABLE} is whsec_ and 24 to 64 bytes in base64",
+            f"{SECRET_VARIABLE} must be whsec_ followed by 24 to 64 bytes in base64",
         )
         raise Problem(Exit.CONFIG, "BAD_SECRET", text, next_step=f"unset {SECRET_VARIABLE}") from None
     return secret

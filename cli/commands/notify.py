@@ -21,13 +21,13 @@ app = typer.Typer(no_args_is_help=True, help=words("被拒绝的通知", "notifi
 
 PATH = "/api/notifications/refused"
 REFUSED_ID = re.compile(r"[a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8}", re.ASCII)
-RefusedId = Annotated[str, typer.Argument(metavar="ID", help=words("notify list 里的 ID", "an ID of notify list"))]
+RefusedId = Annotated[str, typer.Argument(metavar="ID", help=words("notify list 里的 ID", "an ID from notify list"))]
 
 
 @declare(app, "notify list", words("列出被拒绝的通知，新的在前", "List refused notifications, newest first."))
 def list_refusals(
     context: Context,
-    reason: Annotated[str | None, typer.Option(help=words("只看一种原因", "one reason only"))] = None,
+    reason: Annotated[str | None, typer.Option(help=words("只看一种原因", "only this reason"))] = None,
     limit: Limit = 20,
 ) -> None:
     """List refused notifications, newest first."""
@@ -57,7 +57,7 @@ def show(context: Context, message_id: RefusedId) -> None:
 @declare(
     app,
     "notify verify",
-    words("用现在的配置重新校验，不改变订单", "Check it with today's settings; no order is changed."),
+    words("用现在的配置重新校验，不改变订单", "Check a notification with the current settings; no order is changed."),
     next_step="notify list",
 )
 def verify(context: Context, message_id: RefusedId) -> None:
@@ -69,7 +69,7 @@ def verify(context: Context, message_id: RefusedId) -> None:
     _require_acceptance(answer, message_id)
     about = answer["out_trade_no"] or "–"
     context.screen.show(
-        answer, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It verifies: {about}").to(context.screen.lang))
+        answer, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It passes the check: {about}").to(context.screen.lang))
     )
     context.screen.next_step(command("notify replay", message_id))
 
@@ -77,7 +77,9 @@ def verify(context: Context, message_id: RefusedId) -> None:
 @declare(
     app,
     "notify replay",
-    words("重新校验并处理，与微信支付重发一样", "Check it again and apply it, as if WeChat Pay repeated it."),
+    words(
+        "重新校验并处理，与微信支付重发一样", "Check a notification again and apply it, as if WeChat Pay repeated it."
+    ),
     next_step="notify list",
 )
 def replay(context: Context, message_id: RefusedId) -> None:
@@ -86,7 +88,7 @@ def replay(context: Context, message_id: RefusedId) -> None:
     _require_acceptance(answer, message_id)
     verdict = context.screen.translate(answer["verdict"], VERDICTS)
     context.screen.show(
-        answer, cell(Bilingual(f"✔ 校验通过，{verdict}", f"✔ It verifies: {verdict}").to(context.screen.lang))
+        answer, cell(Bilingual(f"✔ 校验通过，{verdict}", f"✔ It passes the check: {verdict}").to(context.screen.lang))
     )
 
 
@@ -94,7 +96,7 @@ def _check_id(message_id: str) -> str:
     """Return ``message_id`` if it has the right format. Raises Problem."""
     if not REFUSED_ID.fullmatch(message_id):
         text = Bilingual(
-            "ID 见 notify list，如 stale-00-1a2b3c4d", "An ID is one of notify list, such as stale-00-1a2b3c4d"
+            "ID 见 notify list，如 stale-00-1a2b3c4d", "Take an ID from notify list, such as stale-00-1a2b3c4d"
         )
         raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("notify list"))
     return message_id

@@ -33,7 +33,7 @@ Order = Mapping[str, Any]
 
 app = typer.Typer(no_args_is_help=True, help=words("订单", "orders"))
 
-State = Annotated[str | None, typer.Option(help=words("只看一种状态：", "one state only: ") + ", ".join(ORDER_STATES))]
+State = Annotated[str | None, typer.Option(help=words("只看一种状态：", "only this state: ") + ", ".join(ORDER_STATES))]
 NUMBER = Bilingual("商户订单号", "out_trade_no")
 STATE = Bilingual("状态", "State")
 TOTAL = Bilingual("金额", "Total")
@@ -51,7 +51,7 @@ def list_orders(context: Context, state: State = None, limit: Limit = 20, cursor
 
 
 @declare(
-    app, "order create", words("下单；NATIVE 订单显示二维码", "Place an order; of a NATIVE one, show the QR code.")
+    app, "order create", words("下单；NATIVE 订单显示二维码", "Place an order; for a NATIVE order, show the QR code.")
 )
 def create(
     context: Context,
@@ -61,16 +61,21 @@ def create(
     trade_type: Annotated[
         str, typer.Option("--trade-type", help=words("交易类型：", "the trade type: ") + "NATIVE, JSAPI, MWEB, APP")
     ] = "NATIVE",
-    openid: Annotated[str | None, typer.Option(help=words("JSAPI 订单的用户", "whose JSAPI order it is"))] = None,
+    openid: Annotated[str | None, typer.Option(help=words("JSAPI 订单的用户", "the payer of a JSAPI order"))] = None,
     no: Annotated[str | None, typer.Option("--no", help=words("商户订单号", "out_trade_no"))] = None,
-    attach: Annotated[str | None, typer.Option(help=words("附加数据", "comes back with the payment"))] = None,
+    attach: Annotated[str | None, typer.Option(help=words("附加数据", "extra data, returned with the payment"))] = None,
     expires_in_s: Annotated[
-        int | None, typer.Option("--expires-in", metavar="S", help=words("多少秒内可支付", "payable for so long"))
+        int | None,
+        typer.Option(
+            "--expires-in", metavar="S", help=words("多少秒内可支付", "seconds in which the order can be paid")
+        ),
     ] = None,
     api: Annotated[str | None, typer.Option(help=words("API 版本：", "the API version: ") + "v3, v2")] = None,
     payer_client_ip: Annotated[
         str | None,
-        typer.Option("--payer-client-ip", help=words("MWEB 订单：用户的 IP", "the payer's address, for MWEB")),
+        typer.Option(
+            "--payer-client-ip", help=words("MWEB 订单：用户的 IP", "the payer's IP address, for MWEB orders")
+        ),
     ] = None,
     key: Annotated[str | None, typer.Option(help=words("幂等键（Idempotency-Key）", "the Idempotency-Key"))] = None,
 ) -> None:
@@ -107,7 +112,7 @@ def show(context: Context, no: OrderNo) -> None:
 @declare(
     app,
     "order query",
-    words("向微信支付查询，并按结果更新订单状态", "Query WeChat and record the result."),
+    words("向微信支付查询，并按结果更新订单状态", "Query WeChat Pay and update the order."),
     next_step="why {no}",
 )
 def query(context: Context, no: OrderNo) -> None:
@@ -126,7 +131,7 @@ def close(context: Context, no: OrderNo, yes: Yes = False) -> None:
     if order["trade_state"] == "NOTPAY":
         text = Bilingual(
             "APIv2 订单下单满 5 分钟才能关闭，届时自动关闭",
-            "WeChat closes v2 orders five minutes old; it is scheduled",
+            "APIv2 orders can be closed from 5 minutes after they are placed; the close is scheduled",
         )
         context.screen.say(text)
 
@@ -135,7 +140,7 @@ def _state(text: str) -> str:
     """Return the state that ``text`` names in any case. Raises Problem."""
     if text.upper() not in ORDER_STATES:
         states = ", ".join(ORDER_STATES)
-        raise Problem(Exit.USAGE, "BAD_STATE", Bilingual(f"--state 可取 {states}", f"--state is one of {states}"))
+        raise Problem(Exit.USAGE, "BAD_STATE", Bilingual(f"--state 可取 {states}", f"--state must be one of {states}"))
     return text.upper()
 
 

@@ -35,7 +35,8 @@ CREATED = Bilingual("申请时间", "Requested")
     app,
     "refund create",
     words(
-        "申请退款；结果未知时用打印的单号重试，不会重复退款", "Refund. Repeat with the printed number: it is paid once."
+        "申请退款；结果未知时用打印的单号重试，不会重复退款",
+        "Refund. If the outcome is unknown, repeat with the printed number: it refunds once.",
     ),
     next_step="refund list {no}",
 )
@@ -43,19 +44,20 @@ def create(
     context: Context,
     no: OrderNo,
     reason: Annotated[
-        str, typer.Option(help=words("用户会看到，至多 80 字节", "the payer reads it, 80 bytes at most"))
+        str, typer.Option(help=words("用户会看到，至多 80 字节", "shown to the payer, at most 80 bytes"))
     ],
     amount: AmountInFen = None,
     yuan: AmountInYuan = None,
     out_refund_no: Annotated[
-        str | None, typer.Option(help=words("商户退款单号，不指定则自动生成", "the refund's number, made when absent"))
+        str | None,
+        typer.Option(help=words("商户退款单号，不指定则自动生成", "the refund's number; generated if absent")),
     ] = None,
     key: Annotated[
         str | None,
         typer.Option(
             help=words(
                 "幂等键（Idempotency-Key），代替单号，两天内有效",
-                "an Idempotency-Key in place of a number, good for two days",
+                "an Idempotency-Key in place of a number, valid for two days",
             )
         ),
     ] = None,
@@ -83,7 +85,10 @@ def show(context: Context, no: RefundNo) -> None:
 @declare(
     app,
     "refund query",
-    words("向微信支付查询，并按结果更新退款状态；不会重新提交", "Query WeChat and record the result; nothing is sent."),
+    words(
+        "向微信支付查询，并按结果更新退款状态；不会重新提交",
+        "Query WeChat Pay and update the refund; the refund is not sent again.",
+    ),
     next_step="refund show {no}",
 )
 def query(context: Context, no: RefundNo) -> None:
@@ -95,7 +100,9 @@ def query(context: Context, no: RefundNo) -> None:
 @declare(
     app,
     "refund cancel",
-    words("取消微信支付尚未受理的退款，释放金额", "Cancel a refund that WeChat has not taken, and free its amount."),
+    words(
+        "取消微信支付尚未受理的退款，释放金额", "Cancel a refund that WeChat Pay does not have, and release its amount."
+    ),
     next_step="refund show {no}",
 )
 def cancel(context: Context, no: RefundNo, yes: Yes = False) -> None:
@@ -129,7 +136,7 @@ def _question(context: Context, path: str, amount: int, *, again: bool) -> Bilin
     no, what, left = order["out_trade_no"], order["description"], money(_left(order))
     return Bilingual(
         f"从订单 {no}（{what}，可退 {left}）退款 {money(amount)}？",
-        f"Refund {money(amount)} of order {no} ({what}, {left} left)?",
+        f"Refund {money(amount)} of order {no} ({what}, {left} refundable)?",
     )
 
 
@@ -147,7 +154,7 @@ def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:
     if amount > left:
         text = Bilingual(
             f"申请退款 {money(amount)}，可退金额只有 {money(left)}",
-            f"{money(amount)} is more than the {money(left)} left",
+            f"{money(amount)} is more than the refundable amount, {money(left)}",
         )
         raise Problem(Exit.FAILED, "NOT_REFUNDABLE", text, next_step=command("refund list", no))
 
@@ -169,7 +176,7 @@ def _send(context: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
     try:
         refund: Refund = context.service.post(f"/api/orders/{no}/refunds", wish, key=key)
     except KeyboardInterrupt:
-        text = Bilingual("已中断，结果未知", "Interrupted; what became of it is not known")
+        text = Bilingual("已中断，结果未知", "Interrupted; the outcome is unknown")
         raise _repeatable(context, Problem(Exit.UNREACHED, "INTERRUPTED", text), no, wish, name) from None
     except Problem as problem:
         if problem.unknown:
@@ -182,7 +189,7 @@ def _send(context: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
 
 def _advise(screen: Screen, name: Mapping[str, str]) -> None:
     what = next(iter(name))
-    screen.say(Bilingual(f"重试请使用同一个 {what}，不会重复退款", f"Repeat with the same {what}: it is paid once"))
+    screen.say(Bilingual(f"重试请使用同一个 {what}，不会重复退款", f"Repeat with the same {what}: it refunds once"))
 
 
 def _after_a_no(problem: Problem, no: str, name: Mapping[str, str]) -> str:
@@ -239,7 +246,7 @@ def _state(screen: Screen, refund: Refund) -> str:
         said = f"{waits['code']} {waits['message']}".rstrip()
         text = Bilingual(
             f"微信支付暂未受理（{said}），将用同一单号重试",
-            f"WeChat does not take it now ({said}); it is sent again under its number",
+            f"WeChat Pay does not accept it now ({said}); it is sent again with the same number",
         )
         return screen.translate(refund["state"], {refund["state"]: text})
     if not refund["due_at"]:
@@ -247,7 +254,7 @@ def _state(screen: Screen, refund: Refund) -> str:
     at = moment(refund["due_at"])[11:]
     queued = Bilingual(
         f"排队中，约 {at} 提交（同一订单两笔退款至少间隔 1 分钟）",
-        f"queued, sent at about {at}; two refunds of one order are a minute apart",
+        f"queued, sent at about {at}; refunds of one order are at least a minute apart",
     )
     return screen.translate(refund["state"], {refund["state"]: queued})
 

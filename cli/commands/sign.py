@@ -20,13 +20,13 @@ from wechat.sign_explain.model import DOCUMENTS, NAMES, Explanation, Kind, Slip,
 from wechat.sign_explain.signature import explain
 from wechat.support.cli_hints import command
 
-app = typer.Typer(no_args_is_help=True, help=words("签名 · 离线检查", "signatures, offline"))
+app = typer.Typer(no_args_is_help=True, help=words("签名 · 离线检查", "check signatures, offline"))
 
 EXITS = {Verdict.CORRECT: Exit.OK, Verdict.WRONG: Exit.FAILED, Verdict.UNRECOGNISED: Exit.USAGE}
 VERDICTS = {
     Verdict.CORRECT: (Bilingual("✔ 签名正确", "✔ The signature is right"), "bold green"),
     Verdict.WRONG: (Bilingual("✘ 签名不对", "✘ The signature is wrong"), "bold red"),
-    Verdict.UNRECOGNISED: (Bilingual("– 无法判断", "– Nothing can be decided"), "bold yellow"),
+    Verdict.UNRECOGNISED: (Bilingual("– 无法判断", "– Cannot be determined"), "bold yellow"),
 }
 LONGEST = 400  # characters of a line that a person is shown
 VALUE_OR_PATH = Bilingual("值或文件路径", "a value or a path")
@@ -38,8 +38,8 @@ Key = Annotated[
         metavar="KEY",
         help=words(
             "APIv2密钥、APIv3密钥、消息推送 Token 或 webhook 密钥：值或文件路径；可多次给出，第一个视为应使用的密钥",
-            "APIv2 key, APIv3 key, push token or webhook secret: a value or a path; may be repeated, the first is "
-            "the one that should have been used",
+            "APIv2 key, APIv3 key, push token or webhook secret: a value or a path; repeatable, the first is "
+            "the one that should be used",
         ),
     ),
 ]
@@ -65,7 +65,7 @@ def explain_command(
         typer.Argument(metavar="[FILE|-]", help=words("报文文件，- 为标准输入", "the message; - reads standard input")),
     ] = "-",
     kind: Annotated[
-        Kind | None, typer.Option(help=words("报文种类，默认自动识别", "its kind; recognised by itself"))
+        Kind | None, typer.Option(help=words("报文种类，默认自动识别", "its kind; detected automatically by default"))
     ] = None,
     key: Key = None,
     private_key: Annotated[str | None, _pem("private-key", "商户API私钥", "merchant API private key")] = None,
@@ -120,7 +120,7 @@ def _views(found: Explanation, lang: str) -> Iterator[Styled]:
         yield Styled()
     for name, value in (
         (Bilingual("计算得到", "Computed"), found.computed),
-        (Bilingual("报文里的", "Given"), found.given),
+        (Bilingual("报文里的", "In the message"), found.given),
     ):
         if value:
             yield Styled(f"{name.to(lang)}  {_short(value)}")

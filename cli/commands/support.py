@@ -24,7 +24,7 @@ app = typer.Typer()
     "support",
     words(
         "把一笔订单的全部经过写成一个 HTML 文件，个人信息已隐去",
-        "Write all about an order into one HTML file, without personal data.",
+        "Write everything about an order into one HTML file, without personal data.",
     ),
     next_step="order list",
 )

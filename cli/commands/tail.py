@@ -37,13 +37,13 @@ app = typer.Typer()
     "tail",
     words(
         "实时显示订单、通知、拒绝、调用微信；Ctrl-C 结束",
-        "Orders, notifications, refusals, calls to WeChat as they happen; Ctrl-C ends it.",
+        "Show orders, notifications, refusals and calls to WeChat as they happen; Ctrl-C ends it.",
     ),
     within=stream_context,
 )
 def tail(
     context: Context,
-    kind: Annotated[list[str] | None, typer.Option(help=words("只看这些：", "these only: ") + ", ".join(NEWS))] = None,
+    kind: Annotated[list[str] | None, typer.Option(help=words("只看这些：", "only these: ") + ", ".join(NEWS))] = None,
     order: Annotated[str | None, typer.Option(metavar="NO", help=words("只看这笔订单", "this order only"))] = None,
 ) -> None:
     """Show the news of the service as they happen."""
@@ -55,7 +55,7 @@ def tail(
 def describe(screen: Screen, name: str, data: Data) -> Styled:
     """Return one line of news for a person."""
     if name == "missed":
-        text = Bilingual(f"漏收 {data['count']} 条：读取过慢", f"{data['count']} left out: read too slowly")
+        text = Bilingual(f"漏收 {data['count']} 条：读取过慢", f"{data['count']} skipped: they were read too slowly")
         return Styled(text.to(screen.lang), style="yellow")
     kind = NEWS[name].to(screen.lang) if name in NEWS else name
     parts = [moment(data["at"])[CLOCK], kind, data["out_trade_no"], *_PARTS.get(name, _parts_of_others)(screen, data)]
@@ -69,7 +69,7 @@ def _kinds(wanted: list[str]) -> str | None:
     """Return the kinds to show. Raises Problem for an unknown kind."""
     if unknown := [kind for kind in wanted if kind not in NEWS]:
         kinds, what = ", ".join(NEWS), unknown[0]
-        text = Bilingual(f"没有 {what}；--kind 可取 {kinds}", f"There is no {what}; --kind is one of {kinds}")
+        text = Bilingual(f"没有 {what}；--kind 可取 {kinds}", f"There is no kind {what}; --kind must be one of {kinds}")
         raise Problem(Exit.USAGE, "BAD_KIND", text)
     return ",".join(wanted) or None
 

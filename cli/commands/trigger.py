@@ -35,7 +35,7 @@ Simulator = Annotated[
 Scenario = Annotated[
     str | None,
     typer.Argument(
-        help=words("不指定则列出每个场景的说明；可用：", "without one, list what each does; one of: ")
+        help=words("不指定则列出每个场景的说明；可用：", "without a scenario, list all; one of: ")
         + ", ".join(SCENARIOS),
         autocompletion=lambda: list(SCENARIOS),
     ),
@@ -45,7 +45,7 @@ Scenario = Annotated[
 @app.command(
     help=words(
         "在模拟器上走完一个场景：下单、付款或退款、通知",
-        "Live through a scenario at the simulator: order, payment or refund, notification.",
+        "Run a scenario at the simulator: order, payment or refund, notification.",
     )
 )
 def trigger(

@@ -21,14 +21,17 @@ app = typer.Typer(no_args_is_help=True, help=words("管理后台的用户", "peo
 Name = Annotated[str, typer.Argument(metavar="NAME", help=words("用户名", "user name"))]
 RoleOption = Annotated[Role, typer.Option("--role", help=words("角色", "role"))]
 Generate = Annotated[
-    bool, typer.Option("--generate", help=words("生成密码，只显示一次", "make a password, shown once"))
+    bool, typer.Option("--generate", help=words("生成密码，只显示一次", "generate a password, shown once"))
 ]
 
 
 @declare(
     app,
     "users add",
-    words("添加用户；密码在终端输入，或从标准输入读一行", "Add a person; the password is typed, or a line of stdin."),
+    words(
+        "添加用户；密码在终端输入，或从标准输入读一行",
+        "Add a person; type the password, or pass it as a line of standard input.",
+    ),
     within=operator_context,
 )
 def add(context: Context, name: Name, role: RoleOption = Role.READER, generate: Generate = False) -> None:
@@ -39,7 +42,7 @@ def add(context: Context, name: Name, role: RoleOption = Role.READER, generate: 
     context.screen.say(Bilingual(f"登录地址：{user['login_url']}", f"Log in at {user['login_url']}"))
 
 
-@declare(app, "users list", words("列出用户", "List everybody."), within=operator_context)
+@declare(app, "users list", words("列出用户", "List all people."), within=operator_context)
 def list_users(context: Context) -> None:
     """List all people."""
     answer = context.service.get("/api/users")
@@ -66,18 +69,18 @@ def passwd(context: Context, name: Name, generate: Generate = False) -> None:
     _show(context, context.service.post(f"/api/users/{name}/password", {"password": password}), shown)
 
 
-@declare(app, "users role", words("调整角色，立即生效", "Change the role, at once."), within=operator_context)
+@declare(app, "users role", words("调整角色，立即生效", "Change the role; effective at once."), within=operator_context)
 def role(
     context: Context, name: Name, role: Annotated[Role, typer.Argument(metavar="ROLE", help=words("角色", "role"))]
 ) -> None:
-    """Change the role, at once."""
+    "Change the role; effective at once."
     _show(context, context.service.post(f"/api/users/{name}/role", {"role": role.value}))
 
 
 @declare(
     app,
     "users disable",
-    words("停用用户：不能再登录，已登录的立即退出", "Let a person in no more; all sessions end."),
+    words("停用用户：不能再登录，已登录的立即退出", "Disable a person: no login, and all sessions end."),
     within=operator_context,
 )
 def disable(context: Context, name: Name) -> None:
@@ -85,7 +88,7 @@ def disable(context: Context, name: Name) -> None:
     _show(context, context.service.post(f"/api/users/{name}/disable"))
 
 
-@declare(app, "users enable", words("重新启用用户", "Let a person log in again."), within=operator_context)
+@declare(app, "users enable", words("重新启用用户", "Enable a person again."), within=operator_context)
 def enable(context: Context, name: Name) -> None:
     """Enable the account of a disabled person."""
     _show(context, context.service.post(f"/api/users/{name}/enable"))
@@ -105,7 +108,7 @@ def reset_totp(context: Context, name: Name) -> None:
 def _show(context: Context, user: Mapping[str, Any], password: str = "") -> None:
     views: list[RenderableType] = [cell(f"✔ {' '.join(_row(context, user)[:3])}")]
     if password:
-        text = Bilingual(f"密码（只显示这一次）：{password}", f"Password, shown this once: {password}")
+        text = Bilingual(f"密码（只显示这一次）：{password}", f"Password, shown only once: {password}")
         views.append(cell(text.to(context.screen.lang)))
     context.screen.show({**user, **({"password": password} if password else {})}, *views)
 

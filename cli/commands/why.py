@@ -13,7 +13,7 @@ app = typer.Typer()
 @declare(
     app,
     "why",
-    words("用一句话说明一笔订单发生了什么", "What happened to an order, in one sentence."),
+    words("用一句话说明一笔订单发生了什么", "Say in one sentence what happened to an order."),
     next_step="order list",
 )
 def why(context: Context, no: OrderNo) -> None:
