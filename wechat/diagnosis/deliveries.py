@@ -23,12 +23,12 @@ def _explain(case: OrderSnapshot, delivery: Delivery) -> Finding:
     if delivery.state is DeliveryState.DEAD:
         return Finding(
             f"事件 {what} 未能推送给 {target}（{result}），已放弃",
-            f"the event {what} could not be delivered to {target} ({result}) and was given up on",
+            f"the event {what} could not be delivered to {target} ({result}); delivery was given up",
             command("events resend", delivery.event.id, "--target", target),
         )
     again = case.at(delivery.due_at) if delivery.due_at else "–"
     return Finding(
         f"事件 {what} 推送给 {target} 失败 {tries} 次（{result}），{again} 重试",
-        f"delivering the event {what} to {target} failed {tries} times ({result}) and is tried again at {again}",
+        f"delivery of the event {what} to {target} failed {tries} times ({result}); the next attempt is at {again}",
         command("events list", "--state", "pending"),
     )

@@ -160,7 +160,7 @@ class Health:
         """Check that WeChat Pay accepts our credentials, and that its signature is valid."""
         error = self._refusal
         if error is None:
-            return Check("pay", True, Bilingual("凭据可用", "credentials are taken"))
+            return Check("pay", True, Bilingual("凭据可用", "credentials are accepted"))
         if isinstance(error, RemoteError) and error.unverified in REASONS:
             reason = REASONS[error.unverified]
             return Check(
@@ -180,7 +180,7 @@ class Health:
         if not len(ring):
             text = Bilingual(
                 "还没有微信支付的公钥或平台证书，核对 pay.v3.key 与网络",
-                "there is no WeChat Pay key yet; check pay.v3.key and the network",
+                "there is no WeChat Pay public key or platform certificate yet; check pay.v3.key and the network",
             )
             return Check("keys", False, text)
         serials = ", ".join(ring.serials)
@@ -191,12 +191,12 @@ class Health:
             advice = advise("account", BAD_TOKEN) or NO_ADVICE
             text = Bilingual(
                 f"access_token 一小时内多次被作废，另有系统在用同一 AppID 获取。{advice.next_step.zh}",
-                f"the access_token was ended several times within an hour: another system fetches one for the same "
-                f"AppID. {advice.next_step.en}",
+                f"the access_token was invalidated several times within an hour: another system fetches one for the "
+                f"same AppID. {advice.next_step.en}",
             )
             return Check("token", False, text)
         if self._token_failure is None:
-            return Check("token", True, Bilingual("access_token 可用", "access_token is good"))
+            return Check("token", True, Bilingual("access_token 可用", "access_token is valid"))
         return Check("token", False, _describe(self._token_failure))
 
     def _check_allow_list(self) -> Check:
@@ -209,12 +209,12 @@ class Health:
         now = self._sources.machine.now()
         ends = dict(self._sources.ends) | dict(self._sources.ring.ends if self._sources.ring else {})
         if not ends:
-            return Check("certificates", True, Bilingual("没有会过期的证书", "none that ends"))
+            return Check("certificates", True, Bilingual("没有会过期的证书", "no certificate that expires"))
         role, first = min(ends.items(), key=lambda entry: entry[1])
         name, day = CERTIFICATE_NAMES[role], beijing_day(first)
-        told = Bilingual(f"{name.zh}将于 {day} 过期", f"{name.en} ends on {day}")
+        told = Bilingual(f"{name.zh}将于 {day} 过期", f"{name.en} expires on {day}")
         if first <= now:
-            told = Bilingual(f"{name.zh}已于 {day} 过期", f"{name.en} ended on {day}")
+            told = Bilingual(f"{name.zh}已于 {day} 过期", f"{name.en} expired on {day}")
         return Check("certificates", days_left(first, now) > ALARM_DAYS, told)
 
     def _check_clock(self) -> Check:
@@ -222,11 +222,11 @@ class Health:
         if offset is None:
             return Check("clock", True, Bilingual("尚未与微信比较", "not compared with WeChat's yet"))
         ok = abs(offset) < CLOCK_OFF_S
-        fix = Bilingual("", "") if ok else Bilingual("；请开启时间同步", "; switch time synchronisation on")
+        fix = Bilingual("", "") if ok else Bilingual("；请开启时间同步", "; turn on time synchronisation")
         return Check(
             "clock",
             ok,
-            Bilingual(f"与微信相差 {offset:+.0f} 秒{fix.zh}", f"{offset:+.0f} s from WeChat's{fix.en}"),
+            Bilingual(f"与微信相差 {offset:+.0f} 秒{fix.zh}", f"{offset:+.0f} s from WeChat's clock{fix.en}"),
         )
 
     def _check_notifications(self) -> Check:
@@ -242,7 +242,7 @@ class Health:
         return Check(
             "notifications",
             False,
-            Bilingual(f"持续被拒绝：{why}。{since.zh}", f"refused again and again: {because}; {since.en}"),
+            Bilingual(f"持续被拒绝：{why}。{since.zh}", f"refused repeatedly: {because}; {since.en}"),
         )
 
     # -- watching -----------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def _late(case: OrderSnapshot) -> Finding:
     when, total = case.when(case.order.paid_at), yuan(case.order.total)
     return Finding(
         f"用户{when.zh}才支付 ¥{total}（关单后支付），不发货",
-        f"¥{total} was paid only{when.en}, after the close, so goods are not released",
+        f"¥{total} was paid{when.en}, after the order was closed, so goods are not released",
     )
 
 
@@ -42,7 +42,7 @@ def _refunded_elsewhere(case: OrderSnapshot) -> Finding:
     when, total = case.when(case.order.paid_at), yuan(case.order.total)
     return Finding(
         f"用户{when.zh}支付 ¥{total}，微信支付显示已有退款（不是本系统发起的），不发货",
-        f"the payer paid ¥{total}{when.en}, and WeChat reports a refund not made here, so goods are not released",
+        f"the payer paid ¥{total}{when.en}, and WeChat reports a refund not requested here, so goods are not released",
     )
 
 
@@ -50,7 +50,7 @@ def _foreign(case: OrderSnapshot) -> Finding:
     when, total = case.when(case.order.paid_at), yuan(case.order.total)
     return Finding(
         f"非下单用户{when.zh}支付 ¥{total}，不发货",
-        f"another person than the order's payer paid ¥{total}{when.en}, so goods are not released",
+        f"a person other than the order's payer paid ¥{total}{when.en}, so goods are not released",
     )
 
 
@@ -72,13 +72,13 @@ def _explain_notification(case: OrderSnapshot, event: TimelineEntry) -> Finding:
     repeated = Bilingual(f"，另有重复通知 {again} 次", f", and {again} more times") if again > 0 else Bilingual("", "")
     return Finding(
         f"支付通知{later.zh}到达，订单状态已更新{repeated.zh}",
-        f"WeChat's notification came {later.en} and was recorded{repeated.en}",
+        f"WeChat's notification arrived {later.en} and was recorded{repeated.en}",
     )
 
 
 def _came_after(case: OrderSnapshot, message: Received) -> Finding:
     at = case.at(message.first_at)
-    return Finding(f"支付通知 {at} 才到达", f"WeChat's notification came only after that, at {at}")
+    return Finding(f"支付通知 {at} 才到达", f"WeChat's notification arrived only after that, at {at}")
 
 
 def _explain_decision(case: OrderSnapshot) -> list[Finding]:
@@ -86,7 +86,7 @@ def _explain_decision(case: OrderSnapshot) -> list[Finding]:
     if case.refunds_that_count:
         return []
     if case.last("money_goes_back"):
-        return [Finding("正按配置原路退款", "it is being refunded, as the settings say")]
+        return [Finding("正按配置原路退款", "it is being refunded, according to the settings")]
     step = case.command("refund create", "--amount", str(case.order.total), "--reason", "订单已关闭")
     return [Finding("待人工确认是否退款", "a person has to decide whether to refund it", step)]
 
@@ -99,4 +99,4 @@ def _twice(case: OrderSnapshot) -> list[Finding]:
     handled = any(refund.surplus for refund in case.refunds_that_count)
     step = "" if handled else command("reconcile", beijing_day(first).isoformat(), "--repair")
     at = case.at(first)
-    return [Finding(f"{at} 又收到一笔重复支付", f"at {at} a second payment came for it", step)]
+    return [Finding(f"{at} 又收到一笔重复支付", f"at {at} a second payment arrived", step)]

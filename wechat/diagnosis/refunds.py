@@ -26,7 +26,7 @@ def _gone_back(case: OrderSnapshot, refunds: Sequence[Refund]) -> list[Finding]:
     amount, when = sum(refund.refund for refund in done), case.when(done[-1].success_at)
     back, left = yuan(amount), yuan(case.order.total - amount)
     if amount == case.order.total:
-        return [Finding(f"{when.zh}全额退款 ¥{back}", f"all of it, ¥{back}, was refunded{when.en}")]
+        return [Finding(f"{when.zh}全额退款 ¥{back}", f"the full amount, ¥{back}, was refunded{when.en}")]
     return [Finding(f"{when.zh}退款 ¥{back}，剩余 ¥{left}", f"¥{back} was refunded{when.en}, and ¥{left} is left")]
 
 
@@ -42,12 +42,14 @@ def _under_way(case: OrderSnapshot, refund: Refund) -> Finding | None:
             step,
         )
     if refund.state is RefundState.PROCESSING:
-        return Finding(f"退款处理中 ¥{amount}", f"a refund of ¥{amount} is under way", step)
+        return Finding(f"退款处理中 ¥{amount}", f"a refund of ¥{amount} is in progress", step)
     if waits := find_not_now(refund):
         return _explain_wait(amount, waits.by, step)
     if refund.state is RefundState.REQUESTED:
         return Finding(
-            f"退款 ¥{amount} 已提交，微信支付尚未返回结果", f"a refund of ¥{amount} waits for WeChat's answer", step
+            f"退款 ¥{amount} 已提交，微信支付尚未返回结果",
+            f"a refund of ¥{amount} is waiting for WeChat's response",
+            step,
         )
     return None
 
@@ -57,14 +59,14 @@ def _explain_wait(amount: str, code: str, step: str) -> Finding:
     if code == "NOT_ENOUGH":
         return Finding(
             f"退款 ¥{amount} 暂未受理：商户号里可用于退款的余额不足（{code}），充值后将用同一商户退款单号重试",
-            f"the refund of ¥{amount} waits: the merchant's balance does not cover it ({code}); once topped up, it is "
-            "sent again under its number",
+            f"the refund of ¥{amount} is not accepted yet: the merchant's balance is too low ({code}); after a top-up "
+            "it is sent again with the same number",
             step,
         )
     return Finding(
         f"退款 ¥{amount} 暂未受理：微信支付拒绝了本次请求（{code}），将用同一商户退款单号重试",
-        f"WeChat refused the request for the refund of ¥{amount} ({code}), not the refund; it is sent again under "
-        "its number",
+        f"the refund of ¥{amount} is not accepted yet: WeChat refused this request ({code}); it is sent again with "
+        "the same number",
         step,
     )
 
@@ -74,7 +76,7 @@ def _explain_queue(refund: Refund, at: str) -> Finding:
     amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
     return Finding(
         f"退款 ¥{amount} 排队中，约 {at} 提交（同一订单两笔退款至少间隔 1 分钟）",
-        f"a refund of ¥{amount} is queued and is sent at about {at} (two refunds of one order are a minute apart)",
+        f"a refund of ¥{amount} is queued and is sent at about {at} (refunds of one order are at least a minute apart)",
         step,
     )
 

@@ -28,10 +28,10 @@ def remarks(case: OrderSnapshot) -> list[Finding]:
         if cause:
             zh, en = f"：{cause.text.zh}；{fix.zh}", f": {cause.text.en}; {fix.en}"
         step = command("doctor", "--live")
-        return [Finding(f"微信支付拒绝了查询（{code}）{zh}", f"WeChat refused to be asked ({code}){en}", step)]
+        return [Finding(f"微信支付拒绝了查询（{code}）{zh}", f"WeChat refused the query ({code}){en}", step)]
     if error:
         why, step = _explain_silence(error)
-        ours = Finding(f"{why.zh}，以上仅为本系统的记录", f"{why.en}, so this is our record only")
+        ours = Finding(f"{why.zh}，以上仅为本系统的记录", f"{why.en}, so this is only the record of this system")
         return [ours._replace(next_step=step or case.command("why"))]
     return _contradiction(case) if case.order.paid else []
 
@@ -43,7 +43,8 @@ def _explain_silence(error: FenpayError) -> tuple[Bilingual, str]:
     if error.unverified:
         why = REASONS[group_of(error.unverified)].text
         text = Bilingual(
-            f"微信支付已应答，但验签未通过（{why.zh}）", f"WeChat answered, but the answer cannot be trusted: {why.en}"
+            f"微信支付已应答，但验签未通过（{why.zh}）",
+            f"WeChat answered, but the signature could not be verified: {why.en}",
         )
         return text, command("doctor", "--live")
     said = error.wire_message or (f"HTTP {error.http_status}" if error.http_status else "")
@@ -51,7 +52,7 @@ def _explain_silence(error: FenpayError) -> tuple[Bilingual, str]:
     english = f" ({said})" if said else ""
     if isinstance(error, NotSent):
         return Bilingual(f"当前无法连接微信支付{detail}", f"WeChat cannot be reached now{english}"), ""
-    return Bilingual(f"微信支付没有给出可用的应答{detail}", f"WeChat gave no usable answer{english}"), ""
+    return Bilingual(f"微信支付没有给出可用的应答{detail}", f"WeChat gave no usable response{english}"), ""
 
 
 def _contradiction(case: OrderSnapshot) -> list[Finding]:
@@ -68,7 +69,7 @@ def _contradiction(case: OrderSnapshot) -> list[Finding]:
         return [
             Finding(
                 f"与微信支付不一致：微信支付显示 {there.state}，请人工核实",
-                f"but WeChat says {there.state}; check this by hand",
+                f"but WeChat reports {there.state}; check this by hand",
             )
         ]
     if there.state is RemoteState.REFUND and not any(refund.state in KNOWN_THERE for refund in case.refunds):
@@ -81,7 +82,7 @@ def _unknown_refund(case: OrderSnapshot) -> Finding:
     day = _made_on(case)
     zh, en = (
         "微信支付有一笔本系统未记录的退款（可能是在商户平台操作的）",
-        "WeChat has a refund of it that is not known here",
+        "WeChat has a refund of this order that is not recorded here (perhaps made in the merchant console)",
     )
     if day == beijing_day(case.now):
         return Finding(
@@ -90,7 +91,7 @@ def _unknown_refund(case: OrderSnapshot) -> Finding:
         )
     return Finding(
         f"{zh}；对退款当日对账即可补录，今日的退款请于次日 10:05 后对账",
-        f"{en}; reconciling its day records it, from 10:05 tomorrow if it was made today",
+        f"{en}; reconciling the day of the refund records it; for a refund of today, from 10:05 tomorrow",
         command("reconcile", day.isoformat(), "--repair"),
     )
 

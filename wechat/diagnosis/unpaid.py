@@ -19,7 +19,7 @@ from wechat.support.cli_hints import command
 CLOSERS: Mapping[str, Bilingual] = {
     "payer": Bilingual("用户关闭了订单", "the payer closed the order"),
     "merchant": Bilingual("商户关闭了订单", "the merchant closed the order"),
-    "worker": Bilingual("超过支付时间未支付，订单自动关闭", "the order was closed: the time to pay was over"),
+    "worker": Bilingual("超过支付时间未支付，订单自动关闭", "the order was closed because the payment deadline passed"),
     "query": Bilingual("查单确认微信支付已关闭该订单", "a query found that WeChat had closed the order"),
 }
 UNPAID: Mapping[RemoteState, Bilingual] = {
@@ -142,13 +142,13 @@ def _explain_missing_payment(case: OrderSnapshot, there: Transaction) -> Finding
         paid = yuan(there.total or 0)
         return Finding(
             f"微信支付显示用户{when.zh}支付 ¥{paid}，订单金额为 ¥{ours}，不能更新为已支付",
-            f"WeChat says that the payer paid ¥{paid}{when.en}; the order's amount is ¥{ours}, so it is not recorded "
-            "as paid",
+            f"WeChat reports that the payer paid ¥{paid}{when.en}; the order's amount is ¥{ours}, so it is not "
+            "recorded as paid",
             case.command("order show"),
         )
     return Finding(
         f"微信支付显示用户已{when.zh}支付 ¥{ours}，本系统订单状态尚未更新",
-        f"WeChat says that the payer paid ¥{ours}{when.en}, which is not recorded here yet",
+        f"WeChat reports that the payer paid ¥{ours}{when.en}, which is not recorded here yet",
         case.command("order query"),
     )
 
@@ -158,7 +158,7 @@ def _unpaid(case: OrderSnapshot, there: Transaction | None) -> Finding:
         return _explain_prepay(case)
     if there:
         return Finding(*UNPAID[there.state])
-    return Finding("本系统没有支付记录", "nothing is known here of a payment")
+    return Finding("本系统没有支付记录", "no payment is recorded here")
 
 
 def _explain_prepay(case: OrderSnapshot) -> Finding:
@@ -170,12 +170,14 @@ def _explain_prepay(case: OrderSnapshot) -> Finding:
         why = describe_code(slip)
         return Finding(
             f"微信支付没有该订单：下单被拒绝（{code}）{f'：{why.zh}' if slip else ''}",
-            f"the order never reached WeChat, which refused it ({code}){f': {why.en}' if slip else ''}",
+            f"WeChat does not have the order: placing it was refused ({code}){f': {why.en}' if slip else ''}",
             command("doctor", "--live") if slip else "",
         )
     if event.what == "prepay_unknown":
-        return Finding("微信支付没有该订单：下单未收到应答", "the order never reached WeChat: placing it got no answer")
-    return Finding("微信支付返回订单不存在", "WeChat now says that there is no such order")
+        return Finding(
+            "微信支付没有该订单：下单未收到应答", "WeChat does not have the order: placing it got no response"
+        )
+    return Finding("微信支付返回订单不存在", "WeChat reports that there is no such order")
 
 
 def _deadline(case: OrderSnapshot) -> Finding:
@@ -183,7 +185,9 @@ def _deadline(case: OrderSnapshot) -> Finding:
     ends = case.order.close_after or case.order.expires_at
     at = case.at(ends)
     if case.now >= ends:
-        return Finding(f"已于 {at} 超过支付时间，等待关闭", f"its time ran out at {at}", case.command("order close"))
+        return Finding(
+            f"已于 {at} 超过支付时间，等待关闭", f"its payment deadline passed at {at}", case.command("order close")
+        )
     if case.last("close_scheduled"):
         return Finding(f"将于 {at} 关闭", f"it will be closed at {at}")
     return Finding(f"支付截止时间 {at}", f"it can be paid until {at}")

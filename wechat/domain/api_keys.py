@@ -81,7 +81,7 @@ def rotate(key: ApiKey, digest: str, overlap: timedelta, now: datetime) -> ApiKe
     if len(earlier) >= MOST_SECRETS:
         text = Bilingual(
             "这个 API Key 已有 3 个值同时有效；请等旧值失效，或把并存时间设为 0",
-            "Three secrets of this key work already; wait until one ends, or give an overlap of 0",
+            "This key already has three valid secrets; wait until one expires, or set the overlap to 0",
         )
         raise Conflict(text, code="KEY_ROTATING")
     return replace(key, secrets=(*earlier, KeySecret(digest, now)))

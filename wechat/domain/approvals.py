@@ -100,7 +100,8 @@ def must_be_allowed_alone(order: Order, refund: Refund, above: Fen) -> None:
     if by_one and 0 < above < refund.refund + refunded_alone(order, refund.out_refund_no):
         text = Bilingual(
             "同一订单刚有另一笔退款，合计已超过单人退款上限；请再次提交，由第二人复核",
-            "Another refund of this order was made just now; together they need a second person. Submit it again",
+            "Another refund of this order was just made; together they are above the limit. Submit it again "
+            "for a second person to confirm",
         )
         raise Conflict(text, code="SECOND_PERSON_NEEDED")
 
@@ -124,8 +125,8 @@ def require_requester(approval: Approval, requester: StaffMember | None) -> None
     if approval.state is ApprovalState.WAITING and not entitled:
         text = Bilingual(
             f"发起人 {approval.requested_by} 已停用或不再有这项权限，不能复核；请拒绝，并由有权限的同事重新发起",
-            f"{approval.requested_by}, who asked for it, is disabled or may not do it any more; decline it, and have a "
-            "colleague with the permission ask for it again",
+            f"The requester {approval.requested_by} is disabled or no longer has the permission. Decline it; a "
+            "colleague with the permission has to request it again",
         )
         raise Conflict(text, code="REQUESTER_NOT_ENTITLED")
 

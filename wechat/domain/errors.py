@@ -58,8 +58,8 @@ NO_ADVICE = Advice(
     (),
     Bilingual(
         "按返回信息处理；结果未知的先查询再用同一单号重试，仍不明时向微信支付客服提供 Request-ID",
-        "Follow WeChat Pay's message; query what is unknown before repeating it under the same number, and give WeChat "
-        "Pay's support the Request-ID if it stays unclear",
+        "Follow WeChat Pay's message. If the outcome is unknown, query first, then retry with the same "
+        "number. If it stays unclear, give the Request-ID to WeChat Pay's support",
     ),
 )
 
@@ -134,7 +134,7 @@ class IdempotencyMismatch(CallerError):
 class TooMany(CallerError):
     status = 429
     code = "TOO_MANY_REQUESTS"
-    text = Bilingual("操作过于频繁，请稍后再试", "Too many requests, please slow down")
+    text = Bilingual("操作过于频繁，请稍后再试", "Too many requests, please try again later")
 
 
 class RemoteError(FenpayError):

@@ -19,8 +19,8 @@ ORDER_STATES: Labels = {
     "REFUND": Bilingual("已支付（有退款）", "paid, with refunds"),
 }
 REFUND_STATES: Labels = {
-    "REQUESTED": Bilingual("已提交待返回", "stored, no answer from WeChat yet"),
-    "PROCESSING": Bilingual("退款处理中", "WeChat took it"),
+    "REQUESTED": Bilingual("已提交待返回", "requested, no response from WeChat yet"),
+    "PROCESSING": Bilingual("退款处理中", "in progress"),
     "SUCCESS": Bilingual("退款成功", "refunded"),
     "ABNORMAL": Bilingual(
         "退款异常，请到商户平台处理",
@@ -49,8 +49,8 @@ TIMELINE: Labels = {
     "prepay": Bilingual("下单成功", "placed at WeChat"),
     "prepay_refused": Bilingual("微信拒绝下单", "WeChat refused the order"),
     "placed_again": Bilingual("以新的内容重新下单", "placed again with other contents"),
-    "prepay_unknown": Bilingual("下单结果未知", "outcome of placing unknown"),
-    "page_refused": Bilingual("微信拒绝调起支付", "WeChat refused the page"),
+    "prepay_unknown": Bilingual("下单结果未知", "placing: outcome unknown"),
+    "page_refused": Bilingual("微信拒绝调起支付", "WeChat refused to start the payment"),
     "page_slip": Bilingual("签名错误的原因", "why the signature is wrong"),
     "paid": Bilingual("已支付", "paid"),
     "paid_late": Bilingual("异常支付", "paid late, or by another payer"),
@@ -67,7 +67,7 @@ TIMELINE: Labels = {
     "refund_ended": Bilingual("退款结束", "refund ended"),
     "requested": Bilingual("申请退款", "requested"),
     "sent": Bilingual("发往微信", "sent to WeChat"),
-    "not_now": Bilingual("微信暂不受理", "WeChat does not take it now"),
+    "not_now": Bilingual("微信暂不受理", "not accepted by WeChat for now"),
     "refused": Bilingual("被拒绝", "refused"),
     "cancelled": Bilingual("已取消", "cancelled"),
     "slow": Bilingual("超过预期时间", "slower than expected"),
@@ -96,16 +96,16 @@ MISMATCHES: Labels = {
     "mchid": Bilingual("商户号不一致", "the merchant number differs"),
     "currency": Bilingual("币种不一致", "the currency differs"),
     "trade_type": Bilingual("交易类型不一致", "the trade type differs"),
-    "trade_state": Bilingual("通知中的状态不是已支付", "it does not say paid"),
+    "trade_state": Bilingual("通知中的状态不是已支付", "its state is not paid"),
     "transaction_id": Bilingual("微信支付订单号不一致", "the transaction_id differs"),
     "out_trade_no": Bilingual("商户订单号不一致", "the order number differs"),
     "refund": Bilingual("退款金额不一致", "the refunded amount differs"),
     "refund_total": Bilingual("退款的订单金额不一致", "the refund's order amount differs"),
     "unknown_order": Bilingual("系统无此订单", "there is no such order here"),
     "unknown_refund": Bilingual("系统无此退款", "there is no such refund here"),
-    "transaction_used": Bilingual("微信支付订单号已关联其他订单", "its transaction_id is another order's"),
+    "transaction_used": Bilingual("微信支付订单号已关联其他订单", "its transaction_id belongs to another order"),
     "second_payment": Bilingual("重复支付", "the order was paid twice"),
-    "too_many_payments": Bilingual("该订单的支付笔数已达上限", "the order holds as many payments as it can"),
+    "too_many_payments": Bilingual("该订单的支付笔数已达上限", "the order has the maximum number of payments"),
     "refund_ended": Bilingual("退款已有最终结果", "the refund has its final result already"),
 }
 """By ``MismatchReason``: the reason why a genuine message of WeChat's is not applied."""
@@ -131,14 +131,14 @@ VERDICTS: Labels = {
 
 CALL_VERDICTS: Labels = {
     VERIFIED: Bilingual("验签通过", "signature verified"),
-    UNSIGNED: Bilingual("退款通知不签名，已另行查询", "not signed; it only led to a query"),
+    UNSIGNED: Bilingual("退款通知不签名，已另行查询", "not signed; the service queried the refund instead"),
 }
 QUERY_OUTCOMES: Labels = {
     "told": Bilingual("微信支付已返回订单", "WeChat Pay answered"),
     "no_such_order": Bilingual("微信支付没有这笔订单", "WeChat Pay has no such order"),
     "refused": Bilingual("微信支付拒绝了查询", "WeChat Pay refused the query"),
     "not_asked": Bilingual("没有查询", "not queried"),
-    "unknown": Bilingual("没有可信的应答", "no answer that can be trusted"),
+    "unknown": Bilingual("没有可信的应答", "no trustworthy response"),
 }
 """By ``Outcome``: how WeChat Pay answered the query of a diagnosis."""
 FIELDS: Labels = {

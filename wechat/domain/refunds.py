@@ -96,7 +96,7 @@ def has_room(order: Order, draft: Refund) -> bool:
 
 def more_than_left(left: int) -> Conflict:
     """Build the refusal of a refund that exceeds ``left``, the refundable amount in fen."""
-    text = Bilingual(f"超出可退金额：还可退 ¥{yuan(left)}", f"More than is left to refund: ¥{yuan(left)}")
+    text = Bilingual(f"超出可退金额：还可退 ¥{yuan(left)}", f"More than the refundable amount: ¥{yuan(left)}")
     return Conflict(text, code=NOT_REFUNDABLE, field="refund")
 
 
@@ -232,7 +232,7 @@ def cancel_refund(order: Order, out_refund_no: str, by: str, now: datetime, *, d
     if refund is None or not refund.reserves:  # None: it failed, and drop_old_failures has removed it since
         return order
     if refund.state is not RefundState.REQUESTED:
-        text = Bilingual("微信支付已受理这笔退款，不能取消", "WeChat Pay took this refund; it cannot be cancelled")
+        text = Bilingual("微信支付已受理这笔退款，不能取消", "WeChat Pay accepted this refund; it cannot be cancelled")
         raise Conflict(text, code="REFUND_TAKEN")
     if refund.by == POLICY:  # its number is computed from the payment, so it could not be requested again
         text = Bilingual(

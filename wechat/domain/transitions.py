@@ -33,7 +33,7 @@ def write_note(order: Order, note: Note) -> Order:
         return order
     if len(order.notes) >= MOST_NOTES:
         text = Bilingual(
-            f"这笔订单已有 {MOST_NOTES} 条备注，不能再添加", f"The order has {MOST_NOTES} notes and takes no more"
+            f"这笔订单已有 {MOST_NOTES} 条备注，不能再添加", f"The order has {MOST_NOTES} notes; no more can be added"
         )
         raise Conflict(text, code="NOTES_FULL", field="note")
     return replace(order, notes=(*order.notes, note))

@@ -120,7 +120,8 @@ ROWS = {
         order(event("10:00:01", "prepay_refused", "v3", code="APPID_MCHID_NOT_MATCH")),
         NO_SUCH_ORDER,
         "微信支付没有该订单：下单被拒绝（APPID_MCHID_NOT_MATCH）；支付截止时间 10:30:00。",
-        "The order never reached WeChat, which refused it (APPID_MCHID_NOT_MATCH); it can be paid until 10:30:00.",
+        "WeChat does not have the order: placing it was refused (APPID_MCHID_NOT_MATCH); it can be paid "
+        "until 10:30:00.",
     ),
     "refused for a signature with a known slip": Row(
         order(event("10:00:01", "prepay_refused", "v3", code="SIGN_ERROR", slip="CLOCK_OFF")),
@@ -134,7 +135,7 @@ ROWS = {
         order(event("10:00:11", "prepay_unknown", "v3")),
         NO_SUCH_ORDER,
         "微信支付没有该订单：下单未收到应答；已于 10:30:00 超过支付时间，等待关闭。",
-        "The order never reached WeChat: placing it got no answer; its time ran out at 10:30:00.",
+        "WeChat does not have the order: placing it got no response; its payment deadline passed at 10:30:00.",
         CLOSE,
         now="10:31:00",
     ),
@@ -142,7 +143,7 @@ ROWS = {
         order(PREPAY),
         NO_SUCH_ORDER,
         "微信支付返回订单不存在；支付截止时间 10:30:00。",
-        "WeChat now says that there is no such order; it can be paid until 10:30:00.",
+        "WeChat reports that there is no such order; it can be paid until 10:30:00.",
     ),
     "waiting for payment": Row(
         order(PREPAY),
@@ -167,7 +168,7 @@ ROWS = {
         order(PREPAY),
         NOTPAY,
         "微信支付已有该订单，用户未支付；已于 10:30:00 超过支付时间，等待关闭。",
-        "WeChat has the order, and the payer has not paid yet; its time ran out at 10:30:00.",
+        "WeChat has the order, and the payer has not paid yet; its payment deadline passed at 10:30:00.",
         CLOSE,
         now="10:30:00",
     ),
@@ -189,16 +190,16 @@ ROWS = {
         order(PREPAY),
         there(),
         "微信支付显示用户已于 10:02:11 支付 ¥18.00，本系统订单状态尚未更新；支付通知没有到达。",
-        "WeChat says that the payer paid ¥18.00 at 10:02:11, which is not recorded here yet; WeChat's notification never "
-        "arrived.",
+        "WeChat reports that the payer paid ¥18.00 at 10:02:11, which is not recorded here yet; WeChat's "
+        "notification never arrived.",
         QUERY,
     ),
     "paid, not known here, told wrongly": Row(
         order(PREPAY),
         there(),
         "微信支付显示用户已于 10:02:11 支付 ¥18.00，本系统订单状态尚未更新；支付通知因金额不一致被拒绝（3 次）。",
-        "WeChat says that the payer paid ¥18.00 at 10:02:11, which is not recorded here yet; WeChat's notification was "
-        "refused 3 times because the amount differs.",
+        "WeChat reports that the payer paid ¥18.00 at 10:02:11, which is not recorded here yet; WeChat's "
+        "notification was refused 3 times because the amount differs.",
         QUERY,
         received=(message("10:02:12", "total", seen=3),),
     ),
@@ -206,8 +207,8 @@ ROWS = {
         order(PREPAY),
         there(total=1801),
         "微信支付显示用户于 10:02:11 支付 ¥18.01，订单金额为 ¥18.00，不能更新为已支付；支付通知因金额不一致被拒绝（1 次）。",
-        "WeChat says that the payer paid ¥18.01 at 10:02:11; the order's amount is ¥18.00, so it is not recorded as paid; WeChat's "
-        "notification was refused once because the amount differs.",
+        "WeChat reports that the payer paid ¥18.01 at 10:02:11; the order's amount is ¥18.00, so it is not "
+        "recorded as paid; WeChat's notification was refused once because the amount differs.",
         SHOW,
         received=(message("10:02:12", "total"),),
     ),
@@ -215,8 +216,9 @@ ROWS = {
         order(PREPAY),
         NOT_REACHED,
         "本系统没有支付记录；支付通知因AppID 不一致被拒绝（1 次）；支付截止时间 10:30:00；当前无法连接微信支付，以上仅为本系统的记录。",
-        "Nothing is known here of a payment; WeChat's notification was refused once because the AppID differs; it can be "
-        "paid until 10:30:00; WeChat cannot be reached now, so this is our record only.",
+        "No payment is recorded here; WeChat's notification was refused once because the AppID differs; it "
+        "can be paid until 10:30:00; WeChat cannot be reached now, so this is only the record of this "
+        "system.",
         AGAIN,
         received=(message("10:02:12", "appid"),),
     ),
@@ -224,30 +226,30 @@ ROWS = {
         order(PREPAY),
         NO_ANSWER,
         "本系统没有支付记录；支付截止时间 10:30:00；微信支付没有给出可用的应答，以上仅为本系统的记录。",
-        "Nothing is known here of a payment; it can be paid until 10:30:00; WeChat gave no usable answer, so this is our "
-        "record only.",
+        "No payment is recorded here; it can be paid until 10:30:00; WeChat gave no usable response, so "
+        "this is only the record of this system.",
         AGAIN,
     ),
-    "refused to be asked": Row(
+    "refused the query": Row(
         order(PREPAY),
         refused("SIGN_ERROR"),
         "本系统没有支付记录；支付截止时间 10:30:00；微信支付拒绝了查询（SIGN_ERROR）。",
-        "Nothing is known here of a payment; it can be paid until 10:30:00; WeChat refused to be asked (SIGN_ERROR).",
+        "No payment is recorded here; it can be paid until 10:30:00; WeChat refused the query (SIGN_ERROR).",
         "manage.py doctor --live",
     ),
     "the settings have lost its API": Row(
         order(PREPAY),
         API_OFF,
         "本系统没有支付记录；支付截止时间 10:30:00；设置里没有 pay.v2，以上仅为本系统的记录。",
-        "Nothing is known here of a payment; it can be paid until 10:30:00; the settings have no pay.v2, so this is our "
-        "record only.",
+        "No payment is recorded here; it can be paid until 10:30:00; the settings have no pay.v2, so this "
+        "is only the record of this system.",
         AGAIN,
     ),
     "closed by the worker": Row(
         order(PREPAY, EXPIRED, trade_state=TradeState.CLOSED),
         there(RemoteState.CLOSED),
         "10:30:00 超过支付时间未支付，订单自动关闭。",
-        "At 10:30:00 the order was closed: the time to pay was over.",
+        "At 10:30:00 the order was closed because the payment deadline passed.",
         now="11:00:00",
     ),
     "closed by the payer": Row(
@@ -266,16 +268,17 @@ ROWS = {
         order(PREPAY, event("10:01:00", "closed", "query"), trade_state=TradeState.CLOSED),
         NOT_REACHED,
         "10:01:00 查单确认微信支付已关闭该订单；当前无法连接微信支付，以上仅为本系统的记录。",
-        "At 10:01:00 a query found that WeChat had closed the order; WeChat cannot be reached now, so this is our record "
-        "only.",
+        "At 10:01:00 a query found that WeChat had closed the order; WeChat cannot be reached now, so this "
+        "is only the record of this system.",
         AGAIN,
     ),
     "closed, and paid all the same": Row(
         order(PREPAY, EXPIRED, trade_state=TradeState.CLOSED),
         there(time="10:31:00"),
         "10:30:00 超过支付时间未支付，订单自动关闭；微信支付显示用户已于 10:31:00 支付 ¥18.00，本系统订单状态尚未更新；支付通知没有到达。",
-        "At 10:30:00 the order was closed: the time to pay was over; WeChat says that the payer paid ¥18.00 at 10:31:00, "
-        "which is not recorded here yet; WeChat's notification never arrived.",
+        "At 10:30:00 the order was closed because the payment deadline passed; WeChat reports that the "
+        "payer paid ¥18.00 at 10:31:00, which is not recorded here yet; WeChat's notification never "
+        "arrived.",
         QUERY,
         now="10:40:00",
     ),
@@ -283,14 +286,15 @@ ROWS = {
         paid(BY_NOTICE),
         there(),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded.",
         received=ON_TIME,
     ),
     "paid and told late and often": Row(
         paid(event("10:35:14", "paid", "notify")),
         there(),
         "用户于 10:02:11 支付 ¥18.00；支付通知 33 分 3 秒后到达，订单状态已更新，另有重复通知 2 次。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 33 min 3 s later and was recorded, and 2 more times.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 33 min 3 s later and was "
+        "recorded, and 2 more times.",
         received=(message("10:35:14", "applied", seen=3),),
         now="11:00:00",
     ),
@@ -298,8 +302,8 @@ ROWS = {
         paid(BY_NOTICE),
         there(),
         "用户于 10:02:11 支付 ¥18.00；支付通知因币种不一致被拒绝（2 次）；支付通知 1 秒后到达，订单状态已更新。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification was refused 2 times because the currency differs; "
-        "WeChat's notification came 1 s later and was recorded.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification was refused 2 times because the currency "
+        "differs; WeChat's notification arrived 1 s later and was recorded.",
         received=(message("10:02:11", "currency", seen=2), *ON_TIME),
     ),
     "paid and found by a query": Row(
@@ -313,8 +317,8 @@ ROWS = {
         paid(BY_QUERY),
         there(),
         "用户于 10:02:11 支付 ¥18.00；10:03:00 通过查单确认已支付；支付通知 10:06:00 才到达。",
-        "The payer paid ¥18.00 at 10:02:11; a query at 10:03:00 found the payment; WeChat's notification came only after "
-        "that, at 10:06:00.",
+        "The payer paid ¥18.00 at 10:02:11; a query at 10:03:00 found the payment; WeChat's notification "
+        "arrived only after that, at 10:06:00.",
         received=(message("10:06:00"),),
     ),
     "told wrongly, found by a query": Row(
@@ -329,8 +333,8 @@ ROWS = {
         paid(BY_NOTICE),
         NOT_REACHED,
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；当前无法连接微信支付，以上仅为本系统的记录。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; WeChat cannot be "
-        "reached now, so this is our record only.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; "
+        "WeChat cannot be reached now, so this is only the record of this system.",
         AGAIN,
         received=ON_TIME,
     ),
@@ -338,16 +342,16 @@ ROWS = {
         paid(BY_NOTICE),
         NOTPAY,
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；与微信支付不一致：微信支付显示 NOTPAY，请人工核实。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; but WeChat says NOTPAY; "
-        "check this by hand.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; but "
+        "WeChat reports NOTPAY; check this by hand.",
         received=ON_TIME,
     ),
     "paid, WeChat does not know it": Row(
         paid(BY_NOTICE),
         NO_SUCH_ORDER,
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；与微信支付不一致：微信支付返回订单不存在，请人工核实。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; but WeChat has no such "
-        "order; check this by hand.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; but "
+        "WeChat has no such order; check this by hand.",
         received=ON_TIME,
     ),
     "refunded where we do not see": Row(
@@ -355,16 +359,17 @@ ROWS = {
         there(RemoteState.REFUND),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；微信支付有一笔本系统未记录的退款（可能是在商户平台操作的）；"
         "次日 10:05 账单可下载后，对今日对账即可补录。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; WeChat has a refund of it "
-        "that is not known here; today's bill is available tomorrow at 10:05; reconciling today then records it.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; "
+        "WeChat has a refund of this order that is not recorded here (perhaps made in the merchant "
+        "console); today's bill is available tomorrow at 10:05; reconciling today then records it.",
         received=ON_TIME,
     ),
     "paid twice": Row(
         paid(BY_NOTICE),
         there(),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；10:04:00 又收到一笔重复支付。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; at 10:04:00 a second "
-        "payment came for it.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; at "
+        "10:04:00 a second payment arrived.",
         "manage.py reconcile 2026-03-01 --repair",
         received=(*ON_TIME, message("10:04:00", "second_payment", seen=2)),
     ),
@@ -372,8 +377,8 @@ ROWS = {
         paid(BY_NOTICE),
         there(),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；10:04:00 又收到一笔重复支付；重复支付的 ¥18.00 退款处理中。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; at 10:04:00 a second "
-        "payment came for it; the second payment of ¥18.00 is being refunded.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; at "
+        "10:04:00 a second payment arrived; the second payment of ¥18.00 is being refunded.",
         received=(*ON_TIME, message("10:04:00", "second_payment")),
         refunds=(refund(RefundState.PROCESSING, 1800, surplus=True),),
     ),
@@ -381,8 +386,9 @@ ROWS = {
         late(EXPIRED, event("10:31:01", "paid_late", "notify"), event("10:31:02", "needs_operator", "policy")),
         there(time="10:31:00"),
         "10:30:00 超过支付时间未支付，订单自动关闭；用户于 10:31:00 才支付 ¥18.00（关单后支付），不发货；支付通知 1 秒后到达，订单状态已更新；待人工确认是否退款。",
-        "At 10:30:00 the order was closed: the time to pay was over; ¥18.00 was paid only at 10:31:00, after the close, so goods are not released; "
-        "WeChat's notification came 1 s later and was recorded; a person has to decide whether to refund it.",
+        "At 10:30:00 the order was closed because the payment deadline passed; ¥18.00 was paid at "
+        "10:31:00, after the order was closed, so goods are not released; WeChat's notification arrived 1 "
+        "s later and was recorded; a person has to decide whether to refund it.",
         f"manage.py refund create {NUMBER} --amount 1800 --reason '订单已关闭'",
         received=(message("10:31:01"),),
         now="10:40:00",
@@ -392,16 +398,18 @@ ROWS = {
         there(time="10:31:00"),
         "10:30:00 超过支付时间未支付，订单自动关闭；用户于 10:31:00 才支付 ¥18.00（关单后支付），不发货；支付通知没有到达；10:33:00 通过查单确认已支付；"
         "正按配置原路退款。",
-        "At 10:30:00 the order was closed: the time to pay was over; ¥18.00 was paid only at 10:31:00, after the close, so goods are not released; "
-        "WeChat's notification never arrived; a query at 10:33:00 found the payment; it is being refunded, as the settings say.",
+        "At 10:30:00 the order was closed because the payment deadline passed; ¥18.00 was paid at "
+        "10:31:00, after the order was closed, so goods are not released; WeChat's notification never "
+        "arrived; a query at 10:33:00 found the payment; it is being refunded, according to the settings.",
         now="10:40:00",
     ),
     "paid by somebody else": Row(
         late(event("10:02:12", "paid_late", "notify"), paid_at=at("10:02:11")),
         there(RemoteState.REFUND),
         "非下单用户于 10:02:11 支付 ¥18.00，不发货；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 全额退款 ¥18.00。",
-        "Another person than the order's payer paid ¥18.00 at 10:02:11, so goods are not released; WeChat's notification came "
-        "1 s later and was recorded; all of it, ¥18.00, was refunded at 10:05:00.",
+        "A person other than the order's payer paid ¥18.00 at 10:02:11, so goods are not released; "
+        "WeChat's notification arrived 1 s later and was recorded; the full amount, ¥18.00, was refunded "
+        "at 10:05:00.",
         received=ON_TIME,
         refunds=(refund(RefundState.SUCCESS, 1800),),
     ),
@@ -409,8 +417,8 @@ ROWS = {
         REFUNDED,
         there(RemoteState.REFUND),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 退款 ¥5.00，剩余 ¥13.00。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; ¥5.00 was refunded at "
-        "10:05:00, and ¥13.00 is left.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; "
+        "¥5.00 was refunded at 10:05:00, and ¥13.00 is left.",
         received=ON_TIME,
         refunds=(refund(RefundState.SUCCESS),),
     ),
@@ -418,8 +426,8 @@ ROWS = {
         REFUNDED,
         there(RemoteState.REFUND),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 全额退款 ¥18.00。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; all of it, ¥18.00, was "
-        "refunded at 10:05:00.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; the "
+        "full amount, ¥18.00, was refunded at 10:05:00.",
         received=ON_TIME,
         refunds=(refund(RefundState.SUCCESS, 800), refund(RefundState.SUCCESS, 1000)),
     ),
@@ -427,8 +435,8 @@ ROWS = {
         REFUNDED,
         there(RemoteState.REFUND),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；退款处理中 ¥5.00；退款 ¥1.00 已提交，微信支付尚未返回结果。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; a refund of ¥5.00 is under "
-        "way; a refund of ¥1.00 waits for WeChat's answer.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; a "
+        "refund of ¥5.00 is in progress; a refund of ¥1.00 is waiting for WeChat's response.",
         "manage.py refund query R20260301-1",
         received=ON_TIME,
         refunds=(refund(RefundState.PROCESSING), refund(RefundState.REQUESTED, 100, sends=1)),
@@ -438,9 +446,9 @@ ROWS = {
         there(RemoteState.REFUND),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 退款 ¥5.00，剩余 ¥13.00；"
         "退款 ¥3.00 排队中，约 10:06:10 提交（同一订单两笔退款至少间隔 1 分钟）。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; ¥5.00 was refunded at "
-        "10:05:00, and ¥13.00 is left; a refund of ¥3.00 is queued and is sent at about 10:06:10 (two refunds of one "
-        "order are a minute apart).",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; "
+        "¥5.00 was refunded at 10:05:00, and ¥13.00 is left; a refund of ¥3.00 is queued and is sent at "
+        "about 10:06:10 (refunds of one order are at least a minute apart).",
         "manage.py refund show R20260301-1",
         received=ON_TIME,
         refunds=(
@@ -452,8 +460,9 @@ ROWS = {
         REFUNDED,
         there(RemoteState.REFUND),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；退款异常 ¥5.00：用户收款账户不可用，请到 商户平台 → 交易中心 处理该笔退款。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; the refund of ¥5.00 is "
-        "ABNORMAL: the payer's account cannot receive it; handle it in the merchant console.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; the "
+        "refund of ¥5.00 is ABNORMAL: the payer's account cannot receive it; handle it in the merchant "
+        "console.",
         "manage.py refund query R20260301-1",
         received=ON_TIME,
         refunds=(refund(RefundState.ABNORMAL),),
@@ -463,8 +472,9 @@ ROWS = {
         there(),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；"
         "退款 ¥5.00 暂未受理：微信支付拒绝了本次请求（SIGN_ERROR），将用同一商户退款单号重试。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; WeChat refused the "
-        "request for the refund of ¥5.00 (SIGN_ERROR), not the refund; it is sent again under its number.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; the "
+        "refund of ¥5.00 is not accepted yet: WeChat refused this request (SIGN_ERROR); it is sent again "
+        "with the same number.",
         "manage.py refund query R20260301-1",
         received=ON_TIME,
         refunds=(refund(RefundState.REQUESTED, sends=1, timeline=(NOT_TAKEN,)),),
@@ -473,8 +483,8 @@ ROWS = {
         paid(BY_NOTICE),
         there(),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；退款 ¥5.00 已取消。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; the refund of ¥5.00 "
-        "was cancelled.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; the "
+        "refund of ¥5.00 was cancelled.",
         "manage.py refund show R20260301-1",
         received=ON_TIME,
         refunds=(refund(RefundState.REFUSED, refusal=CANCELLED),),
@@ -483,7 +493,8 @@ ROWS = {
         paid(BY_NOTICE),
         there(),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；退款 ¥5.00 未成功（NOT_ENOUGH）。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; the refund of ¥5.00 failed (NOT_ENOUGH).",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; the "
+        "refund of ¥5.00 failed (NOT_ENOUGH).",
         "manage.py refund show R20260301-1",
         received=ON_TIME,
         refunds=(refund(RefundState.REFUSED, refusal="NOT_ENOUGH"),),
@@ -492,8 +503,8 @@ ROWS = {
         REFUNDED,
         there(RemoteState.REFUND),
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 全额退款 ¥18.00。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; all of it, ¥18.00, was "
-        "refunded at 10:05:00.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification arrived 1 s later and was recorded; the "
+        "full amount, ¥18.00, was refunded at 10:05:00.",
         received=ON_TIME,
         refunds=(refund(RefundState.CLOSED, 1800), refund(RefundState.SUCCESS, 1800)),
     ),
@@ -541,7 +552,7 @@ def test_a_refund_that_nobody_here_asked_for_is_booked_from_its_days_bill(
     sentence, step = explain(case)
     assert step == next_step
     assert ("对退款当日对账即可补录" in sentence.zh) is bool(next_step)
-    assert ("reconciling its day records it" in sentence.en) is bool(next_step)
+    assert ("reconciling the day of the refund records it" in sentence.en) is bool(next_step)
 
 
 def test_the_day_is_beijings() -> None:
