@@ -101,7 +101,7 @@ def _facts(record: DayRecord, seen: Seen, receiver: Receiver, stack: Stack) -> d
 
 def show(result: Sequence[Line], facts: dict[str, Any], lang: str) -> None:
     """Print the verdict's table, and a line about the day."""
-    headings = Bilingual("应为", "wanted").to(lang), Bilingual("实为", "found").to(lang)
+    headings = Bilingual("应为", "expected").to(lang), Bilingual("实为", "found").to(lang)
     table = Table(
         title=Bilingual(f"{facts['day']} · {facts['orders']} 笔订单", f"{facts['day']} · {facts['orders']} orders").to(
             lang

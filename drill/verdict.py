@@ -69,8 +69,8 @@ def _orders(record: DayRecord, seen: Seen) -> list[Line]:
     wanted = sum(c.scenario not in UNPAID for c in record.planned)
     return [
         Line("在微信支付已支付的订单", "orders paid at WeChat", wanted, len(paid)),
-        Line("其中系统已支付，且为同一笔交易", "of these paid here, by the same transaction", len(paid), same),
-        Line("未支付却记为已支付的订单", "counted as paid though nobody paid", 0, len(ours - paid)),
+        Line("其中系统已支付，且为同一笔交易", "of these paid here, with the same transaction", len(paid), same),
+        Line("未支付却记为已支付的订单", "counted as paid without a payment", 0, len(ours - paid)),
         Line("未支付且已关闭", "unpaid and closed", len(unpaid), closed),
     ]
 
@@ -82,23 +82,23 @@ def _credentials(record: DayRecord, seen: Seen) -> list[Line]:
     return [
         Line(
             "凭据被拒期间的订单，之后用原单号下单并支付",
-            "refused with our credentials, then placed under its number and paid",
+            "orders while credentials were refused, then placed under the same number and paid",
             len(record.late),
             record.late_then_placed,
         ),
         Line(
             "凭据被拒期间的退款，之后用原单号受理",
-            "kept while credentials were refused, then taken under its number",
+            "refunds while credentials were refused, then accepted under the same number",
             len(record.untrusted),
             _count_kept(seen, record.untrusted, CREDENTIALS),
         ),
         Line(
             "已使用新证书（序列号以 0 开头）的进程",
-            "services with the new certificate, serial 0…",
+            "processes with the new certificate, serial number 0…",
             SERVICES,
             sum(record.new_serial in serials for serials in record.serials),
         ),
-        Line("新证书签名的通知已接受", "notifications under the new certificate accepted", True, by_new),
+        Line("新证书签名的通知已接受", "notifications signed with the new certificate accepted", True, by_new),
     ]
 
 
@@ -115,7 +115,7 @@ def _refunds(record: DayRecord, seen: Seen) -> list[Line]:
         Line("异常支付已全额退款", "exceptional payments refunded in full", len(odd), returned),
         Line(
             "退款状态与微信支付一致",
-            "refunds in WeChat's state",
+            "refunds in the same state as at WeChat",
             len(remote),
             sum(ours.get(n) == s for n, s in remote.items()),
         ),
@@ -126,16 +126,21 @@ def _refunds(record: DayRecord, seen: Seen) -> list[Line]:
             0,
             sum(back[tx] > totals[tx] for tx in back),
         ),
-        Line("超出可退金额的退款被拒绝", "refunds of too much refused", record.too_much, record.too_much_refused),
+        Line(
+            "超出可退金额的退款被拒绝",
+            "refunds above the refundable amount refused",
+            record.too_much,
+            record.too_much_refused,
+        ),
         Line(
             "同一幂等键重复申请，只退一笔",
-            "asked twice with one key, refunded once",
+            "requested twice with one idempotency key, refunded once",
             record.repeated,
             record.repeated_as_one,
         ),
         Line(
             "余额不足，充值后用原单号受理",
-            "kept for want of balance, then taken under its number",
+            "refunds with too little balance, then accepted under the same number",
             len(record.poor),
             _count_kept(seen, record.poor, BALANCE),
         ),
@@ -169,8 +174,8 @@ def _events(seen: Seen, receiver: Receiver) -> list[Line]:
     ordered = sum(_in_order(all_) for all_ in receiver.of_orders().values())
     return [
         Line("事件各送达一次", "events delivered, once each", wanted.total(), (events & wanted).total()),
-        Line("多余的事件", "events too many", 0, (events - wanted).total()),
-        Line("按订单顺序送达", "orders whose events came in order", len(receiver.of_orders()), ordered),
+        Line("多余的事件", "surplus events", 0, (events - wanted).total()),
+        Line("按订单顺序送达", "orders whose events arrived in order", len(receiver.of_orders()), ordered),
         Line("签名错误的推送", "deliveries with a wrong signature", 0, receiver.unbelieved),
     ]
 
@@ -192,10 +197,16 @@ def _books(record: DayRecord, seen: Seen) -> list[Line]:
     }
     return [
         *[Line(f"账簿：{names[name]}", f"ledger: {name}", truth[name], ledger[name]) for name in MONEY],
-        *[Line(f"本系统：{names[name]}", f"here: {name}", value, ours[name]) for name, value in expected.items()],
+        *[
+            Line(f"本系统：{names[name]}", f"this system: {name}", value, ours[name])
+            for name, value in expected.items()
+        ],
         Line("借方与贷方相等", "debits equal credits", ledger["debit"], ledger["credit"]),
         Line(
-            "抽查的单笔订单账簿一致", "single orders' ledgers right", len(record.ledgers), _right_ledgers(record, seen)
+            "抽查的单笔订单账簿一致",
+            "ledgers of single orders correct",
+            len(record.ledgers),
+            _right_ledgers(record, seen),
         ),
     ]
 
@@ -220,14 +231,14 @@ def _differences(record: DayRecord, seen: Seen) -> list[Line]:
     first, practice = _keys(record.differences), _keys(record.practice)
     last = {status: _keys(d for d in record.last if d["status"] == status) for status in ("gone", "repaired")}
     return [
-        Line("实际差异已找到", "differences of the true bill found", len(genuine), len(first & genuine)),
+        Line("实际差异已找到", "real differences found", len(genuine), len(first & genuine)),
         Line("误报差异", "false differences", 0, len(first - genuine)),
-        Line("实际差异已处理", "differences repaired", len(genuine), len(last["repaired"] & genuine)),
+        Line("实际差异已处理", "real differences repaired", len(genuine), len(last["repaired"] & genuine)),
         Line("注入的差异已找到", "injected differences found", len(record.planted), len(practice & record.planted)),
         Line("另外的误报差异", "other false differences", 0, len(practice - genuine - record.planted)),
         Line(
             "恢复账单后复核一致",
-            "gone once the bill was true again",
+            "differences cleared after the bill was restored",
             len(record.planted),
             len(last["gone"] & record.planted),
         ),

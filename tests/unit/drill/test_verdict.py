@@ -133,20 +133,20 @@ def change(evening: Evening, path: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "line"),
     [
-        ("orders.day-paid.trade_state", "NOTPAY", "of these paid here, by the same transaction"),
-        ("orders.day-paid.transaction_id", "tx9", "of these paid here, by the same transaction"),
-        ("orders.day-left.trade_state", "SUCCESS", "counted as paid though nobody paid"),
+        ("orders.day-paid.trade_state", "NOTPAY", "of these paid here, with the same transaction"),
+        ("orders.day-paid.transaction_id", "tx9", "of these paid here, with the same transaction"),
+        ("orders.day-left.trade_state", "SUCCESS", "counted as paid without a payment"),
         ("orders.day-left.trade_state", "NOTPAY", "unpaid and closed"),
         ("true_orders.day-paid.paid_at", None, "orders paid at WeChat"),
-        ("refunds.back-0.state", "PROCESSING", "refunds in WeChat's state"),
+        ("refunds.back-0.state", "PROCESSING", "refunds in the same state as at WeChat"),
         ("refunds.new-0", refund("new-0", PAID), "refunds that WeChat does not have"),
         ("true_refunds.back-0.refund", 901, "payments refunded beyond their amount"),
         ("true_refunds.twice-tx.state", "CLOSED", "exceptional payments refunded in full"),
         ("sums.fee", 9, "ledger: fee"),
-        ("record.ledgers", {PAID: {"received": 1000, "refunded": 500}}, "single orders' ledgers right"),
+        ("record.ledgers", {PAID: {"received": 1000, "refunded": 500}}, "ledgers of single orders correct"),
         ("sums.net", 1391, "ledger: net"),
-        ("sums.received", 2999, "here: received"),
-        ("sums.refunded", 1599, "here: refunded"),
+        ("sums.received", 2999, "this system: received"),
+        ("sums.refunded", 1599, "this system: refunded"),
     ],
 )
 def test_what_differs_from_the_truth_is_named(path: str, value: object, line: str) -> None:
@@ -158,23 +158,23 @@ def test_what_differs_from_the_truth_is_named(path: str, value: object, line: st
 WRONGS: dict[str, tuple[Callable[[Evening], object], str]] = {
     "a service does not know the new certificate": (
         lambda day: day.record.serials.pop(),
-        "services with the new certificate, serial 0…",
+        "processes with the new certificate, serial number 0…",
     ),
     "nothing came under the new certificate": (
         lambda day: [told["attempts"].clear() for told in day.true_orders.values()],
-        "notifications under the new certificate accepted",
+        "notifications signed with the new certificate accepted",
     ),
     "a till's sale was told as a difference": (
         lambda day: day.record.differences.append(difference("unknown_number", TILL)),
         "false differences",
     ),
     "an event got lost": (lambda day: day.receiver.events.popitem(), "events delivered, once each"),
-    "an event came twice": (lambda day: day.tell(PAID, "order.paid"), "events too many"),
+    "an event came twice": (lambda day: day.tell(PAID, "order.paid"), "surplus events"),
     "a refund was told before its payment": (
         lambda day: day.receiver.events.update({k: day.receiver.events[v] for k, v in (("0", "1"), ("1", "0"))}),
-        "orders whose events came in order",
+        "orders whose events arrived in order",
     ),
-    "a difference was missed": (lambda day: day.record.differences.pop(), "differences of the true bill found"),
+    "a difference was missed": (lambda day: day.record.differences.pop(), "real differences found"),
     "a difference was invented": (
         lambda day: day.record.differences.append(difference("amount", PAID)),
         "false differences",
@@ -186,11 +186,11 @@ WRONGS: dict[str, tuple[Callable[[Evening], object], str]] = {
     ),
     "one was not repaired": (
         lambda day: day.record.last.__setitem__(0, difference("double_payment", TWICE)),
-        "differences repaired",
+        "real differences repaired",
     ),
     "one stayed when the bill was true again": (
         lambda day: day.record.last.__setitem__(2, difference("amount", PAID)),
-        "gone once the bill was true again",
+        "differences cleared after the bill was restored",
     ),
 }
 
@@ -203,7 +203,7 @@ def test_what_went_wrong_is_named(wrong: str) -> None:
     assert line in evening.wrong()
 
 
-CREDENTIALS = "kept while credentials were refused, then taken under its number"
+CREDENTIALS = "refunds while credentials were refused, then accepted under the same number"
 WITHOUT_ANSWER, REFUSED = "paid-1", "paid-2"
 
 
@@ -247,7 +247,7 @@ def test_a_refund_without_balance_is_kept_for_that_reason(reason: str) -> None:
     evening.record.poor = [REFUSED]
     evening.refunds[REFUSED] = kept(REFUSED, reason)
     evening.true_refunds[REFUSED] = true_refund(PAID, "tx", 100)
-    line = "kept for want of balance, then taken under its number"
+    line = "refunds with too little balance, then accepted under the same number"
     assert (line in evening.wrong()) is (reason != "NOT_ENOUGH")
 
 
