@@ -53,7 +53,7 @@ async def look_all(checks: Sequence[Check], subject: Subject, parts: Iterable[Pa
 
 async def _run_check(check: Check, subject: Subject, wanted: bool) -> Result:
     if not wanted:
-        return _result(check, skip("加 --live 才检查", "only checked with --live"))
+        return _result(check, skip("加 --live 才检查", "checked only with --live"))
     if early := _ready(check, subject):
         return _result(check, early)
     try:
@@ -70,7 +70,7 @@ async def _run_check(check: Check, subject: Subject, wanted: bool) -> Result:
 def _ready(check: Check, subject: Subject) -> Judgement | None:
     """Return the reason why the check cannot run; None if it can."""
     if subject.settings is None and not check.bare:
-        return skip("先修正配置", "correct the settings first")
+        return skip("先修正配置", "fix the settings first")
     return None
 
 
@@ -86,7 +86,7 @@ def _report_crash(why: str) -> Judgement:
     return fail(
         f"检查没有完成（{why}）",
         f"the check did not finish ({why})",
-        Bilingual("这是本工具的缺陷，请带上这一行报告", "a defect of this tool: please report it with this line"),
+        Bilingual("这是本工具的缺陷，请带上这一行报告", "this is a defect of the tool: report it with this line"),
     )
 
 

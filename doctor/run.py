@@ -41,7 +41,7 @@ def tick(file: Path, ids: Sequence[str]) -> None:
     unknown = [check_id for check_id in ids if check_id not in values]
     if unknown or subject.file_problems:
         known = ", ".join(COMPARED)
-        text = Bilingual(f"--tick 可取 {known}", f"--tick takes {known}")
+        text = Bilingual(f"--tick 可取 {known}", f"--tick must be one of {known}")
         raise ConfigError(list(subject.file_problems) or [text])
     write_ticks(file, values)
 
@@ -82,7 +82,7 @@ def summarize_start(file: Path) -> list[Health]:
     warned, failed = by_status[Status.WARN], by_status[Status.FAIL]
     numbers = Bilingual(
         f"检查 {len(results)} 项：{failed} 项错误，{warned} 项提醒",
-        f"{len(results)} checks: {failed} faults, {warned} warnings",
+        f"{len(results)} checks: {failed} failed, {warned} warnings",
     )
     return [
         Health("doctor", failed == 0, numbers),

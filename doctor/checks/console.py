@@ -33,14 +33,16 @@ def compare(check_id: str, where: Bilingual, value: Callable[[Subject], str]) ->
             return skip("演示环境", "the demo")
         text, tick = value(subject), read_ticks(subject.file).get(check_id)
         if tick and tick.value == text:
-            return ok(f"已于 {tick.at} 核对：{text}", f"compared on {tick.at}: {text}")
+            return ok(f"已于 {tick.at} 核对：{text}", f"checked on {tick.at}: {text}")
         asked = Bilingual(f"{where.zh}：应为 {text}", f"{where.en}: must be {text}")
         if tick:
             zh = f"{asked.zh}（上次核对的是 {tick.value}）"
             return warn(zh, f"{asked.en} (compared last: {tick.value})", paste(text))
         done = command("doctor", "--tick", check_id)
         return Judgement(
-            Status.SKIP, Bilingual(f"{asked.zh}；核对后：{done}", f"{asked.en}; once compared: {done}"), paste(text)
+            Status.SKIP,
+            Bilingual(f"{asked.zh}；核对后：{done}", f"{asked.en}; after checking, run: {done}"),
+            paste(text),
         )
 
     return look
@@ -62,14 +64,15 @@ def check_notify(subject: Subject) -> Judgement:
 def judge_notify(status: int, body: bytes) -> Judgement:
     fix = Bilingual(
         "检查 nginx 到 /notify 的转发（deploy/nginx.conf），以及前面有没有登录页、WAF 或跳转",
-        "check how nginx passes /notify on (deploy/nginx.conf), and that no login page, firewall or redirect stands before it",
+        "check how nginx forwards /notify (deploy/nginx.conf), and that no login page, firewall or "
+        "redirect is in front of it",
     )
     if status == 401 and b'"FAIL"' in body:
         return ok("坏签名被拒绝：401", "a bad signature is refused: 401")
     if status in (200, 204):
         return fail(
             f"坏签名得到 {status}：前面有别的程序替它应答",
-            f"a bad signature is answered {status}: something else answers",
+            f"a bad signature gets {status}: another program answers for the service",
             fix,
         )
     if status in (301, 302, 307, 308):
@@ -81,10 +84,10 @@ def judge_notify(status: int, body: bytes) -> Judgement:
     if status in (502, 503, 504):
         return warn(
             f"返回 {status}：服务没有运行",
-            f"answered {status}: the service does not run",
+            f"returned {status}: the service is not running",
             paste("sudo supervisorctl start fenpay:*"),
         )
-    return fail(f"坏签名得到 {status}，应是 401", f"a bad signature is answered {status}, not 401", fix)
+    return fail(f"坏签名得到 {status}，应是 401", f"a bad signature gets {status} instead of 401", fix)
 
 
 def check_domain_files(subject: Subject) -> Judgement:
@@ -105,11 +108,13 @@ def check_domain_files(subject: Subject) -> Judgement:
             found.append(
                 fail(
                     f"{file.name} 得到 {reply.status} 或内容不同",
-                    f"{file.name}: {reply.status}, or another content",
+                    f"{file.name}: returned {reply.status}, or different content",
                     fix,
                 )
             )
-    return combine(found, ok("都能取到", "each is served") if files else skip("没有验证文件", "there is no such file"))
+    return combine(
+        found, ok("都能取到", "all are served") if files else skip("没有验证文件", "there is no verification file")
+    )
 
 
 def _host(subject: Subject) -> str:
@@ -144,39 +149,39 @@ def _row(check_id: str, zh: str, en: str, where: tuple[str, str]) -> Check:
 CHECKS = (
     Check(
         "web.notify",
-        Bilingual("付款结果从这里来", "results of payments arrive here"),
+        Bilingual("付款结果从这里来", "payment results arrive at this address"),
         check_notify,
         Part.WECHAT,
         bare=True,
     ),
     Check(
         "web.domain_files",
-        Bilingual("后台靠它确认域名是你的", "by it the console sees that the domain is yours"),
+        Bilingual("后台靠它确认域名是你的", "WeChat's console uses it to confirm that the domain is yours"),
         check_domain_files,
         Part.WECHAT,
     ),
     _row(
         "console.oauth_domain",
         "不同则 redirect_uri 报错 10003",
-        "another one is error 10003",
+        "a different value causes redirect_uri error 10003",
         (f"{ACCOUNT[0]} → 网页授权域名", f"{ACCOUNT[1]} → 网页授权域名"),
     ),
     _row(
         "console.js_domain",
         "不同则 wx.config 报 invalid url domain",
-        "another one is invalid url domain",
+        "a different value causes the wx.config error invalid url domain",
         (f"{ACCOUNT[0]} → JS接口安全域名", f"{ACCOUNT[1]} → JS接口安全域名"),
     ),
     _row(
         "console.pay_directory",
         "不同则报当前页面的URL未注册",
-        "another one is 当前页面的URL未注册",
+        "a different value causes the error 当前页面的URL未注册",
         (f"{MERCHANT[0]} → 开发配置 → 支付授权目录", f"{MERCHANT[1]} → 开发配置 → 支付授权目录"),
     ),
     _row(
         "console.appid",
         "两边都确认才算绑定；否则下单报 APPID_MCHID_NOT_MATCH",
-        "confirmed on both sides, or orders are APPID_MCHID_NOT_MATCH",
+        "both sides must confirm it; otherwise placing an order fails with APPID_MCHID_NOT_MATCH",
         (
             f"{MERCHANT[0]} → AppID账号管理，与公众平台 → 微信支付 → 商户号管理",
             f"{MERCHANT[1]} → AppID账号管理, and Official Accounts Platform → 微信支付 → 商户号管理",

@@ -29,12 +29,12 @@ def check_settings_owner(subject: Subject) -> Judgement:
 
 def check_key_modes(subject: Subject) -> Judgement:
     paths = list(_paths(subject, SECRET_KEYS))
-    return combine([_mode(subject, path) for path in paths], skip("密钥不在文件里", "no key is in a file"))
+    return combine([_mode(subject, path) for path in paths], skip("密钥不在文件里", "keys are not in files"))
 
 
 def check_key_owners(subject: Subject) -> Judgement:
     paths = list(_paths(subject, PEM_KEYS))
-    return combine([_owner(subject, path) for path in paths], skip("密钥不在文件里", "no key is in a file"))
+    return combine([_owner(subject, path) for path in paths], skip("密钥不在文件里", "keys are not in files"))
 
 
 def check_key_files(subject: Subject) -> Judgement:
@@ -56,11 +56,11 @@ def check_key_files(subject: Subject) -> Judgement:
             found.append(
                 fail(
                     f"{setting}：{given.path} 是相对路径，换个目录启动就找不到",
-                    f"{setting}: {given.path} is relative, and not found from another folder",
+                    f"{setting}: {given.path} is a relative path; it is not found if the service starts in another folder",
                     paste(f"{setting}: {given.path.resolve()}"),
                 )
             )
-    return combine(found, ok("都可读", "each can be read"))
+    return combine(found, ok("都可读", "all can be read"))
 
 
 def check_bills(subject: Subject) -> Judgement:
@@ -72,7 +72,7 @@ def check_verify_files(subject: Subject) -> Judgement:
     settings = subject.settings
     folder = settings.http.verify_files if settings else Path()
     if not subject.production:
-        return skip("演示环境不需要", "the demo needs none")
+        return skip("演示环境不需要", "not needed in the demo")
     if not folder.is_dir():
         return warn(
             f"{folder} 不存在", f"{folder} does not exist", paste(f"sudo mkdir -p {folder} && sudo chmod 755 {folder}")
@@ -96,7 +96,9 @@ def check_free_space(subject: Subject) -> Judgement:
     folder = _existing(subject.settings.books.directory if subject.settings else subject.file)
     free_mib = shutil.disk_usage(folder).free // MIB
     if free_mib < LEAST_FREE_MIB:
-        return warn(f"{folder} 只剩 {free_mib} MiB", f"{free_mib} MiB are left for {folder}", paste(f"df -h {folder}"))
+        return warn(
+            f"{folder} 只剩 {free_mib} MiB", f"only {free_mib} MiB are left for {folder}", paste(f"df -h {folder}")
+        )
     return ok(f"{free_mib // 1024} GiB", f"{free_mib // 1024} GiB")
 
 
@@ -112,7 +114,8 @@ def _mode(subject: Subject, path: Path) -> Judgement:
     return Judgement(
         status,
         Bilingual(
-            f"{path} 的权限是 {mode:04o}，本机其他用户可读写", f"{path} has mode {mode:04o}: other users can use it"
+            f"{path} 的权限是 {mode:04o}，本机其他用户可读写",
+            f"{path} has mode {mode:04o}: other users of this machine can read or write it",
         ),
         paste(f"sudo chmod {'640' if mode & stat.S_IRGRP else '600'} {path}"),
     )
@@ -125,10 +128,10 @@ def _owner(subject: Subject, path: Path) -> Judgement:
     except OSError:
         return skip(f"{path} 不存在", f"{path} does not exist")
     if uid in (0, subject.machine.uid):
-        return ok(f"{path} 属于 {_user(uid)}", f"{path} is {_user(uid)}'s")
+        return ok(f"{path} 属于 {_user(uid)}", f"{path} belongs to {_user(uid)}")
     return warn(
         f"{path} 属于 {_user(uid)}，既不是 root 也不是运行服务的用户",
-        f"{path} is {_user(uid)}'s, who is neither root nor the service's user",
+        f"{path} belongs to {_user(uid)}, which is neither root nor the service's user",
         paste(f"sudo chown root:{_user(subject.machine.uid)} {path} && sudo chmod 640 {path}"),
     )
 
@@ -186,7 +189,7 @@ CHECKS = (
         "files.settings_mode",
         Bilingual(
             "里面有密钥；本机任何用户都能读的密钥不再是密钥",
-            "it holds secrets, and what every user can read is not secret",
+            "it contains secrets; a secret that every user can read is not secret",
         ),
         check_settings_mode,
         stops=True,
@@ -194,43 +197,54 @@ CHECKS = (
     ),
     Check(
         "files.settings_owner",
-        Bilingual("文件的主人可以改掉收款的商户号", "its owner can change who is paid"),
+        Bilingual("文件的主人可以改掉收款的商户号", "its owner can change the merchant number that receives payments"),
         check_settings_owner,
         bare=True,
     ),
     Check(
         "files.key_files",
-        Bilingual("没有密钥就不能签名，也不能验证微信支付", "without its keys nothing is signed and nothing verified"),
+        Bilingual(
+            "没有密钥就不能签名，也不能验证微信支付",
+            "without keys, the service cannot sign, and cannot verify WeChat Pay",
+        ),
         check_key_files,
         bare=True,
     ),
     Check(
         "files.key_modes",
-        Bilingual("拿到商户API私钥的人可以退款、转走余额", "who has the merchant's key can take the balance"),
+        Bilingual(
+            "拿到商户API私钥的人可以退款、转走余额",
+            "a person with the merchant API private key can refund and withdraw the balance",
+        ),
         check_key_modes,
         stops=True,
         bare=True,
     ),
     Check(
         "files.key_owners",
-        Bilingual("文件的主人可以换掉密钥", "its owner can exchange the key"),
+        Bilingual("文件的主人可以换掉密钥", "its owner can replace the key"),
         check_key_owners,
         bare=True,
     ),
     Check(
         "folders.bills",
-        Bilingual("写不进账单，次日的对账就会失败", "where bills cannot be kept, the next day is not reconciled"),
+        Bilingual(
+            "写不进账单，次日的对账就会失败", "if bills cannot be written, the reconciliation of the next day fails"
+        ),
         check_bills,
         bare=True,
     ),
     Check(
         "folders.verify_files",
-        Bilingual("没有验证文件，微信不接受网页授权域名和 JS接口安全域名", "WeChat takes no domain without its file"),
+        Bilingual(
+            "没有验证文件，微信不接受网页授权域名和 JS接口安全域名",
+            "without this file, WeChat does not accept the web authorisation domain and the JS-safe domain",
+        ),
         check_verify_files,
     ),
     Check(
         "host.disk",
-        Bilingual("磁盘写满时账单和日志都写不进", "on a full disk neither bills nor logs are kept"),
+        Bilingual("磁盘写满时账单和日志都写不进", "on a full disk, bills and logs cannot be written"),
         check_free_space,
     ),
 )

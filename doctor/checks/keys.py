@@ -26,7 +26,7 @@ CONSOLE = Bilingual("商户平台 → 账户中心 → API安全", "the merchant
 RENEW = Bilingual(
     "商户平台 → 账户中心 → API安全 → 商户API证书 → 管理证书 → 申请新证书，再换 apiclient_cert.pem 与 apiclient_key.pem",
     "apply for a new one in the merchant console (账户中心 → API安全 → 商户API证书 → 管理证书 → 申请新证书), then "
-    "exchange apiclient_cert.pem and apiclient_key.pem",
+    "replace apiclient_cert.pem and apiclient_key.pem",
 )
 
 _SECRET32 = re.compile(r"[\x21-\x7e]{32}", re.ASCII)
@@ -50,13 +50,13 @@ def check_appsecret(subject: Subject) -> Judgement:
     if not _HEX32.fullmatch(secret):
         return warn(
             f"AppSecret 有 {len(secret)} 个字符，通常是 32 位小写十六进制",
-            f"the AppSecret has {len(secret)} characters; it usually is 32 of 0-9 a-f",
+            f"the AppSecret has {len(secret)} characters; it usually has 32 characters of 0-9 a-f",
             Bilingual(
                 "account.appsecret: …（微信开发者平台 → 我的业务 → 服务号 → 基础信息 → 开发密钥）",
                 "account.appsecret: … (WeChat Developer Platform, 我的业务 → 服务号 → 基础信息 → 开发密钥)",
             ),
         )
-    return ok("32 位十六进制", "32 of 0-9 a-f")
+    return ok("32 位十六进制", "32 characters of 0-9 a-f")
 
 
 def check_v3_key(subject: Subject) -> Judgement:
@@ -72,7 +72,7 @@ def check_different(subject: Subject) -> Judgement:
     secrets = {key: subject.text(key) for key in ("account.appsecret", "pay.v2.key", "pay.v3.key")}
     names = [key for key, value in secrets.items() if value]
     found = [
-        fail(f"{a} 与 {b} 相同", f"{a} equals {b}", paste(f"{b}: …"))
+        fail(f"{a} 与 {b} 相同", f"{a} is the same as {b}", paste(f"{b}: …"))
         for i, a in enumerate(names)
         for b in names[i + 1 :]
         if secrets[a] == secrets[b]
@@ -109,7 +109,7 @@ def check_owner(subject: Subject) -> Judgement:
         for pair in (V3_PAIR, V2_PAIR)
         if (facts := _facts(subject, pair.certificate))
     ]
-    return combine(found, skip("没有可读的证书", "no certificate that can be read"))
+    return combine(found, skip("没有可读的证书", "no readable certificate"))
 
 
 def judge_owner(name: str, mchid: str) -> Judgement:
@@ -119,20 +119,20 @@ def judge_owner(name: str, mchid: str) -> Judgement:
     if name != mchid:
         return fail(
             f"证书属于商户号 {name}，pay.mchid 是 {mchid}",
-            f"the certificate is that of merchant {name}, pay.mchid is {mchid}",
+            f"the certificate belongs to merchant {name}; pay.mchid is {mchid}",
             paste(f'pay:\n  mchid: "{name}"'),
         )
-    return ok(f"证书属于商户号 {mchid}", f"the certificate is that of merchant {mchid}")
+    return ok(f"证书属于商户号 {mchid}", f"the certificate belongs to merchant {mchid}")
 
 
 def check_serial(subject: Subject) -> Judgement:
     """Show the serial number of the certificate, to be compared; it is read from the certificate and set nowhere."""
     facts = _facts(subject, V3_PAIR.certificate)
     if not facts:
-        return skip("没有可读的证书", "no certificate that can be read")
+        return skip("没有可读的证书", "no readable certificate")
     return ok(
         f"{facts.serial}，应与 {CONSOLE.zh} → 商户API证书 里的相同",
-        f"{facts.serial}; the same as in {CONSOLE.en} → 商户API证书",
+        f"{facts.serial}; it must be the same in {CONSOLE.en} → 商户API证书",
     )
 
 
@@ -144,7 +144,7 @@ def check_ends(subject: Subject) -> Judgement:
         for pair in (V3_PAIR, V2_PAIR)
         if (facts := _facts(subject, pair.certificate))
     ]
-    return combine(found, skip("没有可读的证书", "no certificate that can be read"))
+    return combine(found, skip("没有可读的证书", "no readable certificate"))
 
 
 def judge_end(name: str, starts_at: datetime, ends_at: datetime, now: datetime) -> Judgement:
@@ -153,16 +153,16 @@ def judge_end(name: str, starts_at: datetime, ends_at: datetime, now: datetime) 
     if now < starts_at:
         return fail(
             f"{name}：{starts_at:%Y-%m-%d} 才生效，本机时钟可能慢了",
-            f"{name}: valid from {starts_at:%Y-%m-%d} on; this machine's clock may be slow",
+            f"{name}: valid from {starts_at:%Y-%m-%d}; this machine's clock may be slow",
             paste("timedatectl set-ntp true"),
         )
     left = (ends_at - now) // timedelta(days=1)
     if ends_at <= now:
-        return fail(f"{name}：已于 {day} 过期", f"{name}: ended on {day}", RENEW)
+        return fail(f"{name}：已于 {day} 过期", f"{name}: expired on {day}", RENEW)
     if left < WARN_DAYS[-1]:
-        return fail(f"{name}：{left} 天后（{day}）过期", f"{name}: ends in {left} days, on {day}", RENEW)
+        return fail(f"{name}：{left} 天后（{day}）过期", f"{name}: expires in {left} days, on {day}", RENEW)
     if left < WARN_DAYS[0]:
-        return warn(f"{name}：{left} 天后（{day}）过期", f"{name}: ends in {left} days, on {day}", RENEW)
+        return warn(f"{name}：{left} 天后（{day}）过期", f"{name}: expires in {left} days, on {day}", RENEW)
     return ok(f"{name}：有效期至 {day}", f"{name}: valid until {day}")
 
 
@@ -194,10 +194,10 @@ def check_public_key_id(subject: Subject) -> Judgement:
     if not _PUBLIC_KEY_ID.fullmatch(key_id):
         return fail(
             f"{key_id} 不像公钥 ID",
-            f"{key_id} does not look like an id of a public key",
+            f"{key_id} does not look like a public key ID",
             Bilingual(
                 f"pay.v3.public_key_id: PUB_KEY_ID_…（与公钥在同一页：{CONSOLE.zh} → 微信支付公钥）",
-                f"pay.v3.public_key_id: PUB_KEY_ID_… (on the page of the key: {CONSOLE.en} → 微信支付公钥)",
+                f"pay.v3.public_key_id: PUB_KEY_ID_… (on the same page as the public key: {CONSOLE.en} → 微信支付公钥)",
             ),
         )
     return ok(f"PUB_KEY_ID_…{key_id[-6:]}", f"PUB_KEY_ID_…{key_id[-6:]}")
@@ -211,7 +211,7 @@ def check_mode(subject: Subject) -> Judgement:
     certificates = str(subject.value("pay.v3.certificates") or "").lower() == "true"
     if public and certificates:
         return ok(
-            "微信支付公钥与平台证书并用（切换期间如此）", "public key and platform certificates, as during a switch"
+            "微信支付公钥与平台证书并用（切换期间如此）", "public key and platform certificates (as during a switch)"
         )
     if public:
         return ok("微信支付公钥", "WeChat Pay public key")
@@ -219,11 +219,13 @@ def check_mode(subject: Subject) -> Judgement:
     if certificates:
         return warn(
             "平台证书；2024 年 9 月后的新商户号只有微信支付公钥，老商户号也应申请切换",
-            "platform certificates; merchant numbers since September 2024 have the public key only, and older ones "
-            "should switch",
+            "platform certificates; merchant numbers created since September 2024 have only the public key, "
+            "and older ones should switch",
             fix,
         )
-    return fail("两种都没有，无法验证微信支付的应答", "neither is set, so no answer can be verified", fix)
+    return fail(
+        "两种都没有，无法验证微信支付的应答", "neither is set, so WeChat Pay's responses cannot be verified", fix
+    )
 
 
 def _secret(subject: Subject, setting: str, name: str) -> Judgement:
@@ -233,11 +235,13 @@ def _secret(subject: Subject, setting: str, name: str) -> Judgement:
     value = subject.text(setting)
     fix = Bilingual(f"{setting}: …（{CONSOLE.zh} → {name}）", f"{setting}: … ({CONSOLE.en} → {name})")
     if value != value.strip():
-        return fail(f"{name}首尾有空白", f"{name} has blanks around it", fix)
+        return fail(f"{name}首尾有空白", f"{name} has blanks at its start or end", fix)
     if value.startswith("-----BEGIN"):
         return fail(f"{name}填成了密钥文件", f"{name} is the text of a key file", fix)
     if not _SECRET32.fullmatch(value):
-        return fail(f"{name}有 {len(value)} 个字符，要 32 个", f"{name} has {len(value)} characters, not 32", fix)
+        return fail(
+            f"{name}有 {len(value)} 个字符，要 32 个", f"{name} has {len(value)} characters; it must have 32", fix
+        )
     if len(set(value)) < 8:
         return fail(f"{name}只由几个字符重复而成", f"{name} repeats a few characters", fix)
     return ok("32 个字符", "32 characters")
@@ -274,7 +278,7 @@ def _pair(subject: Subject, pair: Pair) -> Judgement:
     certificate, key = subject.key(pair.certificate), subject.key(pair.key)
     facts = _facts(subject, pair.certificate)
     if not facts or not key or not key.text or correct(key.text, Wanted.PRIVATE_KEY) or not certificate:
-        return skip("先修正证书与私钥", "correct the certificate and the key first")
+        return skip("先修正证书与私钥", "fix the certificate and the key first")
     if facts.public != describe_private_key(key.text).public:
         return fail(
             f"{pair.certificate} 与 {pair.key} 不是一对",
@@ -282,7 +286,7 @@ def _pair(subject: Subject, pair: Pair) -> Judgement:
             Bilingual(
                 f"换成同一次申请得到的两个文件。比较：openssl x509 -noout -pubkey -in {certificate.path} 与 "
                 f"openssl pkey -pubout -in {key.path}",
-                "use the two files of one application. Compare "
+                "use the two files of the same application. To compare: "
                 f"openssl x509 -noout -pubkey -in {certificate.path} with openssl pkey -pubout -in {key.path}",
             ),
         )
@@ -299,13 +303,16 @@ def _facts(subject: Subject, setting: str) -> CertificateFacts | None:
 CHECKS = (
     Check(
         "keys.appsecret",
-        Bilingual("用它换 access_token 和 openid", "access_token and openid are had with it"),
+        Bilingual("用它换 access_token 和 openid", "it is needed to get access_token and openid"),
         check_appsecret,
         bare=True,
     ),
     Check(
         "keys.v3_key",
-        Bilingual("解密微信支付的通知；不对就收不到付款结果", "it decrypts WeChat Pay's notifications"),
+        Bilingual(
+            "解密微信支付的通知；不对就收不到付款结果",
+            "it decrypts WeChat Pay's notifications; with a wrong key, payment results do not arrive",
+        ),
         check_v3_key,
         bare=True,
     ),
@@ -317,32 +324,36 @@ CHECKS = (
     ),
     Check(
         "keys.different",
-        Bilingual("三样东西，填混了是最常见的签名错误", "three things; to mix them up is the commonest 签名错误"),
+        Bilingual(
+            "三样东西，填混了是最常见的签名错误",
+            "these are three different values; mixing them up is the most common cause of 签名错误",
+        ),
         check_different,
         bare=True,
     ),
     Check(
         "keys.merchant_key",
-        Bilingual("签名每一个 APIv3 请求", "it signs every request of APIv3"),
+        Bilingual("签名每一个 APIv3 请求", "it signs every APIv3 request"),
         check_merchant_key,
         bare=True,
     ),
     Check(
         "keys.merchant_cert",
-        Bilingual("请求里的序列号从它读出", "the serial in each request is read from it"),
+        Bilingual("请求里的序列号从它读出", "the serial number in each request is read from it"),
         check_merchant_cert,
         bare=True,
     ),
     Check(
         "keys.merchant_pair",
-        Bilingual("不是一对，微信支付就拒绝每个签名", "WeChat Pay refuses every signature of two that are not a pair"),
+        Bilingual("不是一对，微信支付就拒绝每个签名", "if they are not a pair, WeChat Pay refuses every signature"),
         check_merchant_pair,
         bare=True,
     ),
     Check(
         "keys.merchant_number",
         Bilingual(
-            "别的商户号的证书签不了这个商户号的请求", "another merchant's certificate signs nothing for this one"
+            "别的商户号的证书签不了这个商户号的请求",
+            "the certificate of another merchant cannot sign requests of this one",
         ),
         check_owner,
         stops=True,
@@ -350,32 +361,36 @@ CHECKS = (
     ),
     Check(
         "keys.serial",
-        Bilingual("与商户平台不同，说明证书已被替换", "if the console shows another one, the certificate was replaced"),
+        Bilingual(
+            "与商户平台不同，说明证书已被替换",
+            "if the merchant console shows a different one, the certificate was replaced",
+        ),
         check_serial,
         bare=True,
     ),
     Check(
         "keys.certificate_end",
-        Bilingual("过期后不能下单，也不能退款", "after its end nobody can pay and nothing is refunded"),
+        Bilingual("过期后不能下单，也不能退款", "after it expires, orders and refunds fail"),
         check_ends,
         bare=True,
     ),
     Check(
         "keys.client_pair",
-        Bilingual("APIv2 退款要出示它", "APIv2 refunds show it"),
+        Bilingual("APIv2 退款要出示它", "APIv2 refunds must present it"),
         check_client_pair,
         bare=True,
     ),
     Check(
         "keys.public_key",
-        Bilingual("用它验证微信支付的应答和通知", "it verifies WeChat Pay's answers and notifications"),
+        Bilingual("用它验证微信支付的应答和通知", "it verifies WeChat Pay's responses and notifications"),
         check_public_key,
         bare=True,
     ),
     Check(
         "keys.public_key_id",
         Bilingual(
-            "每个请求都带着它，应答才用这把钥匙签名", "each request carries it, so that the answer is signed with it"
+            "每个请求都带着它，应答才用这把钥匙签名",
+            "each request contains it, so that WeChat Pay signs the response with this key",
         ),
         check_public_key_id,
         bare=True,
@@ -384,7 +399,7 @@ CHECKS = (
         "keys.mode",
         Bilingual(
             "没有微信支付的密钥，就不知道通知是不是它发的",
-            "without WeChat Pay's key nobody knows who sent a notification",
+            "without WeChat Pay's key, the sender of a notification cannot be verified",
         ),
         check_mode,
         bare=True,

@@ -25,7 +25,7 @@ def check_time_zone(subject: Subject) -> Judgement:
     if offset_s not in (0, BEIJING_S):
         return warn(
             f"本机时区是 {shown}；订单与账单按北京时间，cron 和系统日志不是",
-            f"the machine is on {shown}; orders and bills follow Beijing time, cron and system logs do not",
+            f"the machine's time zone is {shown}; orders and bills use Beijing time, cron and system logs do not",
             paste("sudo timedatectl set-timezone Asia/Shanghai"),
         )
     return ok(shown, shown)
@@ -35,12 +35,16 @@ def check_clock(subject: Subject) -> Judgement:
     machine = subject.machine
     fix = paste("sudo timedatectl set-ntp true && timedatectl status")
     if machine.now.year < BUILT_IN_YEAR:
-        return fail(f"本机时间是 {machine.now:%Y-%m-%d %H:%M} UTC", f"it is {machine.now:%Y-%m-%d %H:%M} UTC here", fix)
+        return fail(
+            f"本机时间是 {machine.now:%Y-%m-%d %H:%M} UTC",
+            f"this machine's time is {machine.now:%Y-%m-%d %H:%M} UTC",
+            fix,
+        )
     if machine.synchronised is None:
-        return skip("系统没有说明时钟是否同步", "the system does not say whether its clock is kept right")
+        return skip("系统没有说明时钟是否同步", "the system does not report whether its clock is synchronised")
     if not machine.synchronised:
-        return warn("时钟没有与 NTP 同步", "the clock is not kept right by NTP", fix)
-    return ok("时钟与 NTP 同步", "the clock is kept right by NTP")
+        return warn("时钟没有与 NTP 同步", "the clock is not synchronised with NTP", fix)
+    return ok("时钟与 NTP 同步", "the clock is synchronised with NTP")
 
 
 def check_open_files(subject: Subject) -> Judgement:
@@ -59,20 +63,22 @@ def check_open_files(subject: Subject) -> Judgement:
 
 def check_memory(subject: Subject) -> Judgement:
     mib = subject.machine.memory_mib
-    fix = Bilingual("free -m；关掉别的程序，或换大一点的机器", "free -m; stop other programs, or take a larger machine")
+    fix = Bilingual("free -m；关掉别的程序，或换大一点的机器", "free -m; stop other programs, or use a larger machine")
     if mib is None:
-        return skip("系统没有说明", "the system does not say")
+        return skip("系统没有说明", "the system does not report it")
     if mib < LEAST_MEMORY_MIB:
-        return fail(f"只剩 {mib} MiB", f"{mib} MiB are left", fix)
+        return fail(f"只剩 {mib} MiB", f"only {mib} MiB are left", fix)
     if mib < MEMORY_MIB:
-        return warn(f"只剩 {mib} MiB", f"{mib} MiB are left", fix)
+        return warn(f"只剩 {mib} MiB", f"only {mib} MiB are left", fix)
     return ok(f"{mib} MiB", f"{mib} MiB")
 
 
 def check_user(subject: Subject) -> Judgement:
     if subject.production and subject.machine.uid == 0:
         return warn(
-            "以 root 运行", "run by root", paste("sudo -u fenpay .venv/bin/python manage.py doctor --settings …")
+            "以 root 运行",
+            "the service runs as root",
+            paste("sudo -u fenpay .venv/bin/python manage.py doctor --settings …"),
         )
     return ok(f"uid {subject.machine.uid}", f"uid {subject.machine.uid}")
 
@@ -87,10 +93,10 @@ def check_python(subject: Subject) -> Judgement:
 def check_port(subject: Subject) -> Judgement:
     """Check that the port is free, or taken by this very service, which is then asked for /livez."""
     if not subject.settings:
-        return skip("先修正配置", "correct the settings first")
+        return skip("先修正配置", "fix the settings first")
     host, port = subject.settings.http.host, subject.settings.http.port
     if port == 0:
-        return ok("任一空闲端口", "any free one")
+        return ok("任一空闲端口", "any free port")
     try:
         with socket.create_server((host, port)):
             return ok(f"{host}:{port} 空闲", f"{host}:{port} is free")
@@ -100,7 +106,7 @@ def check_port(subject: Subject) -> Judgement:
         why = error.strerror or "?"
         return fail(
             f"{host}:{port} 用不了（{why}）",
-            f"{host}:{port} cannot be had ({why})",
+            f"{host}:{port} cannot be used ({why})",
             paste(f"sudo ss -ltnp 'sport = :{port}'"),
         )
 
@@ -123,9 +129,13 @@ def check_plugins(subject: Subject) -> Judgement:
     if subject.settings and not found and "handlers.wechat.notify" not in subject.settings.plugin_names:
         fix = paste("plugins:\n  - handlers.wechat.notify")
         found.append(
-            fail("没有 handlers.wechat.notify，收不到通知", "without handlers.wechat.notify there is no /notify", fix)
+            fail(
+                "没有 handlers.wechat.notify，收不到通知",
+                "without handlers.wechat.notify, notifications cannot be received",
+                fix,
+            )
         )
-    return combine(found, ok("都能加载", "each of them loads"))
+    return combine(found, ok("都能加载", "all can be loaded"))
 
 
 def _is_fenpay(host: str, port: int) -> bool:
@@ -140,14 +150,15 @@ def _is_fenpay(host: str, port: int) -> bool:
 CHECKS = (
     Check(
         "host.time_zone",
-        Bilingual("账单按北京时间的日期", "bills go by the date in Beijing"),
+        Bilingual("账单按北京时间的日期", "bills use the date in Beijing"),
         check_time_zone,
         bare=True,
     ),
     Check(
         "host.clock",
         Bilingual(
-            "差 5 分钟，微信支付的签名互相都验不过", "five minutes off, neither side accepts the other's signatures"
+            "差 5 分钟，微信支付的签名互相都验不过",
+            "with a difference of five minutes, neither side accepts the other's signatures",
         ),
         check_clock,
         bare=True,
@@ -156,7 +167,7 @@ CHECKS = (
         "host.open_files",
         Bilingual(
             "每个用户的连接占用一个文件描述符，用完后无法再建立连接",
-            "each payer takes one, and without one nobody gets in",
+            "each connection uses one file descriptor; without a free one, new connections fail",
         ),
         check_open_files,
         bare=True,
@@ -169,19 +180,19 @@ CHECKS = (
     ),
     Check(
         "host.user",
-        Bilingual("服务不需要 root", "the service needs no root"),
+        Bilingual("服务不需要 root", "the service does not need root"),
         check_user,
         bare=True,
     ),
     Check("host.python", Bilingual("需要 3.11 或更新", "3.11 or later is needed"), check_python, bare=True),
     Check(
         "host.port",
-        Bilingual("被别的程序占用就不能启动", "the service cannot start where another program listens"),
+        Bilingual("被别的程序占用就不能启动", "the service cannot start if another program uses the port"),
         check_port,
     ),
     Check(
         "plugins.load",
-        Bilingual("一个插件加载失败，整个服务就不启动", "one plugin that cannot be loaded stops the start"),
+        Bilingual("一个插件加载失败，整个服务就不启动", "if one plugin cannot be loaded, the service does not start"),
         check_plugins,
     ),
 )

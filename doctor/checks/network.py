@@ -55,11 +55,14 @@ def check_base_url(subject: Subject) -> Judgement:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme != "https":
-        said = (f"{url or '（空）'} 不是 https 地址", f"{url or 'nothing'} is not an https address")
+        said = (f"{url or '（空）'} 不是 https 地址", f"{url or '(empty)'} is not an https address")
     elif parts.path.rstrip("/") or parts.query or parts.fragment:
-        said = (f"{url} 带有路径，支付页就不在 /pay/ 下", f"{url} has a path, and pay pages would not be under /pay/")
+        said = (
+            f"{url} 带有路径，支付页就不在 /pay/ 下",
+            f"{url} has a path, so payment pages would not be under /pay/",
+        )
     elif not _public_host(parts.hostname or ""):
-        said = (f"{parts.hostname} 不是公网域名", f"{parts.hostname} is not a public name")
+        said = (f"{parts.hostname} 不是公网域名", f"{parts.hostname} is not a public domain name")
     else:
         return judge_spelling(url, parts.port)
     return fail(*said, paste("http:\n  public_base_url: https://pay.….com"))
@@ -71,7 +74,9 @@ def judge_spelling(url: str, port: int | None) -> Judgement:
     if port not in (None, 443):
         fix = paste("http:\n  public_base_url: https://pay.….com")
         return warn(
-            f"端口 {port}：后台的域名配置不接受端口", f"port {port}: the consoles take no port with a domain", fix
+            f"端口 {port}：后台的域名配置不接受端口",
+            f"port {port}: WeChat's consoles do not accept a port with a domain",
+            fix,
         )
     if url != url.lower():
         return warn(
@@ -102,7 +107,9 @@ def judge_addresses(host: str, found: list[str]) -> Judgement:
             f"getent hosts {host}; point it at the server in public DNS",
         )
         return warn(
-            f"{host} 在本机解析为内网地址 {shown}", f"here {host} is looked up as {shown}, which is private", fix
+            f"{host} 在本机解析为内网地址 {shown}",
+            f"on this machine, {host} resolves to {shown}, a private address",
+            fix,
         )
     return ok(f"{host} → {shown}", f"{host} → {shown}")
 
@@ -123,9 +130,9 @@ def judge_tls(ends_at: datetime, now: datetime) -> Judgement:
     day = f"{ends_at:%Y-%m-%d}"
     if ends_at - now < TLS_WARN:
         return warn(
-            f"证书 {day} 到期", f"the certificate ends on {day}", paste("sudo certbot renew && sudo nginx -s reload")
+            f"证书 {day} 到期", f"the certificate expires on {day}", paste("sudo certbot renew && sudo nginx -s reload")
         )
-    return ok(f"证书链完整，有效期至 {day}", f"the chain is complete, and valid until {day}")
+    return ok(f"证书链完整，有效期至 {day}", f"the certificate chain is complete and valid until {day}")
 
 
 async def check_reaches(subject: Subject) -> Judgement:
@@ -141,10 +148,10 @@ def judge_reaches(seen: Identity | Judgement) -> Judgement:
     if not seen.ours:
         return fail(
             "公网地址通向另一个服务：会话密钥不同",
-            "the public address leads to another service, with another session secret",
+            "the public address leads to another service: its session secret is different",
             Bilingual(
                 "检查 nginx 的 upstream，以及各进程是否用同一份配置",
-                "check nginx's upstream, and that all processes have the same settings",
+                "check nginx's upstream, and that all processes use the same settings",
             ),
         )
     return ok("公网地址通向本服务", "the public address leads to this service")
@@ -163,7 +170,7 @@ def judge_proxy(seen: Identity, host: str) -> Judgement:
         found.append(
             fail(
                 "nginx 原样转交客户端写的 X-Real-IP，地址可以伪造",
-                "nginx passes on the X-Real-IP of a client, who can pretend any address",
+                "nginx forwards the X-Real-IP that a client sends, so clients can forge their address",
                 fix,
             )
         )
@@ -171,13 +178,17 @@ def judge_proxy(seen: Identity, host: str) -> Judgement:
         found.append(
             fail(
                 "nginx 没有设置 X-Real-IP，所有人都是同一个地址",
-                "nginx sets no X-Real-IP, so everybody has one address",
+                "nginx does not set X-Real-IP, so all clients have the same address",
                 fix,
             )
         )
     if seen.host.lower() != host.lower():
         found.append(
-            fail(f"到达的 Host 是 {seen.host}，应是 {host}", f"the Host that arrives is {seen.host}, not {host}", fix)
+            fail(
+                f"到达的 Host 是 {seen.host}，应是 {host}",
+                f"the Host header that arrives is {seen.host}; it should be {host}",
+                fix,
+            )
         )
     if seen.scheme != "https":
         shown = seen.scheme or "–"
@@ -199,7 +210,7 @@ async def _own_identity(subject: Subject) -> Identity | Judgement:
         return early
     seen = await subject.once("identity", lambda: _in_thread(subject))
     if isinstance(seen, Judgement) or not seen.ours:
-        return skip("先让公网地址通向本服务", "first the public address has to lead here")
+        return skip("先让公网地址通向本服务", "first the public address must lead to this service")
     return seen
 
 
@@ -215,7 +226,7 @@ def _read_stream(subject: Subject) -> Judgement:
     if reply.status != HTTPStatus.OK:
         return skip(
             f"{STREAM_CHECK} 返回 {reply.status}：公网打不开管理后台，或本机时钟不准",
-            f"{STREAM_CHECK} answers {reply.status}: the console is not open there, or this machine's clock is off",
+            f"{STREAM_CHECK} returned {reply.status}: the console is not available at the public address, or this machine's clock is wrong",
         )
     return judge_stream(rest_s)
 
@@ -223,13 +234,13 @@ def _read_stream(subject: Subject) -> Judgement:
 def judge_stream(rest_s: float) -> Judgement:
     """Judge the seconds between a message and the end of the stream, two as the service sends them."""
     if rest_s > STREAM_REST_S:
-        return ok("实时消息随发随到", "live messages arrive as they are sent")
+        return ok("实时消息随发随到", "live messages arrive at once")
     return fail(
         "中间的代理把实时消息留到最后才转发",
-        "a proxy on the way holds live messages back until the end",
+        "a proxy in between buffers live messages until the end",
         Bilingual(
             f"{UNBUFFERED}；nginx 前面的 CDN、WAF 也要关闭缓冲",
-            f"{UNBUFFERED}; and no buffering in a CDN or firewall before nginx",
+            f"{UNBUFFERED}; also switch off buffering in a CDN or firewall in front of nginx",
         ),
     )
 
@@ -248,7 +259,7 @@ def _look_at(hook: WebhookSettings) -> Judgement:
         if inside and not hook.allow_private:
             return fail(
                 f"{hook.name}：解析为内网地址 {inside[0]}，不会推送",
-                f"{hook.name}: looked up as {inside[0]}, a private address, where nothing is sent",
+                f"{hook.name}: resolves to {inside[0]}, a private address; nothing is sent there",
                 paste(f"webhooks:\n  - name: {hook.name}\n    allow_private: true"),
             )
         reply = probe.ask("HEAD", hook.url)
@@ -257,8 +268,8 @@ def _look_at(hook: WebhookSettings) -> Judgement:
         return broken._replace(seen=Bilingual(f"{hook.name}：{broken.seen.zh}", f"{hook.name}: {broken.seen.en}"))
     if reply.status >= 500:
         fix = paste(f"curl -sI {parts.scheme}://{parts.netloc}{parts.path}")
-        return warn(f"{hook.name}：返回 {reply.status}", f"{hook.name}: answers {reply.status}", fix)
-    return ok(f"{hook.name}：有应答", f"{hook.name}: answers")
+        return warn(f"{hook.name}：返回 {reply.status}", f"{hook.name}: returned {reply.status}", fix)
+    return ok(f"{hook.name}：有应答", f"{hook.name}: responds")
 
 
 async def _in_thread(subject: Subject) -> Identity | Judgement:
@@ -275,7 +286,9 @@ def ask_identity(subject: Subject) -> Identity | Judgement:
     if reply.status in (502, 503, 504):
         start = paste("sudo supervisorctl start fenpay:*")
         return warn(
-            f"nginx 返回 {reply.status}：服务没有运行", f"nginx answers {reply.status}: the service does not run", start
+            f"nginx 返回 {reply.status}：服务没有运行",
+            f"nginx returned {reply.status}: the service is not running",
+            start,
         )
     try:
         told = json.loads(reply.body)
@@ -285,7 +298,7 @@ def ask_identity(subject: Subject) -> Identity | Judgement:
     except (ValueError, KeyError, TypeError):
         return fail(
             f"{url} 返回 {reply.status}，不是 Fenpay",
-            f"{url} answers {reply.status}, and not as Fenpay does",
+            f"{url} returned {reply.status}; it is not Fenpay",
             Bilingual(
                 "检查 nginx 的 server_name 与 proxy_pass（deploy/nginx.conf）",
                 "check nginx's server_name and proxy_pass (deploy/nginx.conf)",
@@ -321,13 +334,16 @@ def _public_host(host: str) -> bool:
 CHECKS = (
     Check(
         "web.base_url",
-        Bilingual("微信支付的通知、支付授权目录都由它得出", "notifications and the payment directory follow from it"),
+        Bilingual(
+            "微信支付的通知、支付授权目录都由它得出",
+            "the notification address and the payment directory are derived from it",
+        ),
         check_base_url,
         bare=True,
     ),
     Check(
         "web.dns",
-        Bilingual("查不到的名字没有人能访问", "nobody reaches a name that cannot be looked up"),
+        Bilingual("查不到的名字没有人能访问", "without a DNS entry, nobody can reach the service"),
         check_dns,
         Part.NETWORK,
         bare=True,
@@ -335,7 +351,8 @@ CHECKS = (
     Check(
         "web.tls",
         Bilingual(
-            "证书链不完整时微信支付的通知到不了", "with an incomplete chain WeChat Pay's notifications do not arrive"
+            "证书链不完整时微信支付的通知到不了",
+            "with an incomplete certificate chain, WeChat Pay's notifications do not arrive",
         ),
         check_tls,
         Part.NETWORK,
@@ -343,7 +360,7 @@ CHECKS = (
     ),
     Check(
         "web.reaches",
-        Bilingual("通知要到达这个服务", "notifications have to reach this service"),
+        Bilingual("通知要到达这个服务", "notifications must reach this service"),
         check_reaches,
         Part.NETWORK,
         bare=True,
@@ -352,7 +369,7 @@ CHECKS = (
         "web.proxy",
         Bilingual(
             "用户的地址交给微信支付风控；跳转按 Host 判断",
-            "WeChat Pay judges the payer's address; redirects go by the Host",
+            "WeChat Pay's risk control checks the payer's address; redirects depend on the Host header",
         ),
         check_proxy,
         Part.NETWORK,
@@ -367,7 +384,9 @@ CHECKS = (
     ),
     Check(
         "webhooks.answer",
-        Bilingual("收不到 order.paid 的业务系统不会发货", "systems that are not told of payments send no goods"),
+        Bilingual(
+            "收不到 order.paid 的业务系统不会发货", "a system that does not receive order.paid does not deliver goods"
+        ),
         check_webhooks,
         Part.NETWORK,
     ),

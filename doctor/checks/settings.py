@@ -32,7 +32,7 @@ def check_file(subject: Subject) -> Judgement:
 
 def check_values(subject: Subject) -> Judgement:
     if subject.file_problems:
-        return skip("先修正配置文件", "correct the settings file first")
+        return skip("先修正配置文件", "fix the settings file first")
     found = [fail(text.zh, text.en, paste(f"{_key(text)}: …")) for text in subject.value_problems]
     return combine(found, ok("每一项都有效", "every value is valid"))
 
@@ -41,10 +41,10 @@ def check_placeholders(subject: Subject) -> Judgement:
     """Name the keys that still hold a sample."""
     found = find_placeholders(subject.values)
     if not found:
-        return ok("没有示例值", "no sample is left")
+        return ok("没有示例值", "no sample values are left")
     keys = ", ".join(found)
     fix = Bilingual("\n".join(f"{key}: …" for key in found), "\n".join(f"{key}: …" for key in found))
-    return fail(f"还是示例值：{keys}", f"still samples: {keys}", fix)
+    return fail(f"还是示例值：{keys}", f"still sample values: {keys}", fix)
 
 
 def check_simulator(subject: Subject) -> Judgement:
@@ -55,15 +55,17 @@ def check_simulator(subject: Subject) -> Judgement:
     ]
     if not subject.production:
         return (
-            ok("演示环境，使用微信模拟器", "the demo, which uses the simulator") if url else ok("演示环境", "the demo")
+            ok("演示环境，使用微信模拟器", "the demo, with the WeChat simulator") if url else ok("演示环境", "the demo")
         )
     if url:
-        return fail("生产环境接着微信模拟器", "production uses the WeChat simulator", paste("# simulator_url: …"))
+        return fail(
+            "生产环境接着微信模拟器", "production is connected to the WeChat simulator", paste("# simulator_url: …")
+        )
     if stores:
         named = ", ".join(stores)
         fix = paste("mongo:\n  url: mongodb://127.0.0.1:27017/?replicaSet=rs0\nredis:\n  url: redis://127.0.0.1:6379/0")
-        return fail(f"{named} 是自带的演示数据库", f"{named}: the bundled server of the demo", fix)
-    return ok("没有用模拟器", "no simulator")
+        return fail(f"{named} 是自带的演示数据库", f"{named}: the database that is bundled for the demo", fix)
+    return ok("没有用模拟器", "the simulator is not used")
 
 
 def check_session_secret(subject: Subject) -> Judgement:
@@ -89,14 +91,20 @@ def check_api_keys(subject: Subject) -> Judgement:
     found = []
     if any(hmac.compare_digest(each.encode(), EMPTY_SHA256.encode()) for each in hashes):
         found.append(
-            fail("有一个 Fenpay API Key 是空字符串的哈希", "one API key is the hash of nothing", paste(MAKE_API_KEY))
+            fail(
+                "有一个 Fenpay API Key 是空字符串的哈希",
+                "one API key is the hash of an empty string",
+                paste(MAKE_API_KEY),
+            )
         )
     if max(Counter(hashes).values(), default=0) > 1:
-        found.append(fail("两个业务系统用同一个 Fenpay API Key", "two systems have one API key", paste(MAKE_API_KEY)))
+        found.append(
+            fail("两个业务系统用同一个 Fenpay API Key", "two systems have the same API key", paste(MAKE_API_KEY))
+        )
     if not given:
         return warn(
             "没有 Fenpay API Key，命令行和业务系统都用不了",
-            "there is no API key, so neither the command line nor your systems can ask",
+            "there is no API key, so the command line and your systems cannot send requests",
             paste(f"{MAKE_API_KEY}\nmerchants:\n  - {{name: shop, sha256: …}}"),
         )
     return combine(found, ok(f"{len(given)} 个", f"{len(given)}"))
@@ -109,7 +117,7 @@ def check_git(subject: Subject) -> Judgement:
     keys = [given.path for setting in SECRET_KEYS if (given := subject.key(setting)) and given.path]
     return combine(
         [found for file in (subject.file, *keys) if (found := _in_git(file))],
-        ok("不在 Git 仓库里", "not in a repository"),
+        ok("不在 Git 仓库里", "not in a Git repository"),
     )
 
 
@@ -140,7 +148,7 @@ CHECKS = (
         "settings.file",
         Bilingual(
             "服务读不了它就不启动；写了两次的键只有后一个生效",
-            "the service cannot start without it; of a key given twice the last wins",
+            "the service cannot start without it; if a setting is given twice, the last value is used",
         ),
         check_file,
         stops=True,
@@ -148,7 +156,7 @@ CHECKS = (
     ),
     Check(
         "settings.values",
-        Bilingual("无效的配置会让服务拒绝启动", "the service refuses to start with a setting that cannot work"),
+        Bilingual("无效的配置会让服务拒绝启动", "the service does not start with an invalid setting"),
         check_values,
         stops=True,
         bare=True,
@@ -157,7 +165,7 @@ CHECKS = (
         "settings.placeholders",
         Bilingual(
             "示例值属于别人或不存在，第一笔支付就会失败",
-            "a sample value belongs to nobody or to another merchant, and the first payment fails",
+            "a sample value belongs to nobody or to another merchant, so the first payment fails",
         ),
         check_placeholders,
         stops=True,
@@ -165,27 +173,27 @@ CHECKS = (
     ),
     Check(
         "settings.simulator",
-        Bilingual("模拟器里的付款不是钱", "what the simulator pays is no money"),
+        Bilingual("模拟器里的付款不是钱", "payments in the simulator are not real money"),
         check_simulator,
         stops=True,
         bare=True,
     ),
     Check(
         "settings.session_secret",
-        Bilingual("能猜到它的人可以冒充任何用户", "who guesses it can pass for any payer"),
+        Bilingual("能猜到它的人可以冒充任何用户", "a person who guesses it can pose as any payer"),
         check_session_secret,
         bare=True,
     ),
     Check(
         "settings.api_keys",
-        Bilingual("拿到 Fenpay API Key 的人可以退款", "who has an API key can refund"),
+        Bilingual("拿到 Fenpay API Key 的人可以退款", "a person with an API key can refund"),
         check_api_keys,
         stops=True,
         bare=True,
     ),
     Check(
         "settings.git",
-        Bilingual("提交过的密钥等于公开", "a secret that was committed is a secret no more"),
+        Bilingual("提交过的密钥等于公开", "a secret that was committed is no longer secret"),
         check_git,
         bare=True,
     ),

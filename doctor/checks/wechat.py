@@ -80,14 +80,14 @@ async def ask_hosts(wechat: WeChat) -> Judgement:
             await wechat.transport.send([url], Request("doctor", "GET", "/"))
         except RemoteError as error:
             found.append(judge_refusal(error))
-    return combine(found, ok("都有应答", "each of them answers"))
+    return combine(found, ok("都有应答", "all respond"))
 
 
 async def ask_clock(wechat: WeChat) -> Judgement:
     answer = await wechat.transport.send(wechat.settings.pay.base_urls, Request("doctor", "GET", "/"))
     date = answer.headers.get("Date", "")
     if not date:
-        return skip("应答没有时间", "the answer has no date")
+        return skip("应答没有时间", "the response has no date")
     return judge_clock(parsedate_to_datetime(date), wechat.runtime.clock.now())
 
 
@@ -129,8 +129,8 @@ async def ask_answer(wechat: WeChat) -> Judgement:
         await gateway.ask("tradebill", "GET", target)
     except GatewayRefused as error:
         said = error.wire_code
-        return skip(f"没有签名的应答可验（{said}）", f"there is no signed answer to verify ({said})")
-    return ok("应答的签名验证通过", "the signature of an answer was verified")
+        return skip(f"没有签名的应答可验（{said}）", f"there is no signed response to verify ({said})")
+    return ok("应答的签名验证通过", "the signature of a response was verified")
 
 
 async def ask_certificates(wechat: WeChat) -> Judgement:
@@ -148,7 +148,7 @@ async def ask_certificates(wechat: WeChat) -> Judgement:
     except SignatureInvalid as error:
         return fail(
             f"应答的签名验证不过（{error.reason}）：pay.v3.public_key 或它的 ID 不对",
-            f"an answer cannot be verified ({error.reason}): pay.v3.public_key or its id is wrong",
+            f"a response cannot be verified ({error.reason}): pay.v3.public_key or its ID is wrong",
             Bilingual(
                 "商户平台 → 账户中心 → API安全 → 微信支付公钥，重新下载 pub_key.pem 并核对 ID",
                 "download pub_key.pem again and compare its id (the merchant console, 账户中心 → API安全 → 微信支付公钥)",
@@ -173,27 +173,31 @@ def judge_mode(*, certificates: bool, public: bool, configured: bool) -> Judgeme
     if not certificates and configured and not public:
         return fail(
             "这个商户号没有平台证书，要用微信支付公钥",
-            "this merchant number has no platform certificate; the public key is due",
+            "this merchant number has no platform certificate; use the WeChat Pay public key",
             fix,
         )
     if not certificates and configured:
         drop = paste("pay:\n  v3:\n    certificates: false")
-        return warn("已没有平台证书，切换已完成", "there is no platform certificate any more: the switch is over", drop)
+        return warn(
+            "已没有平台证书，切换已完成", "there is no platform certificate any more: the switch is complete", drop
+        )
     if not certificates:
         return ok(
-            "微信支付公钥；APIv3密钥要等第一个通知才能证实", "the public key; only a notification proves the APIv3 key"
+            "微信支付公钥；APIv3密钥要等第一个通知才能证实",
+            "WeChat Pay public key; the APIv3 key is confirmed only by the first notification",
         )
     if not public:
         return warn(
             "平台证书，APIv3密钥正确；应申请微信支付公钥并切换",
-            "platform certificates, and the APIv3 key is right; switch to the public key",
+            "platform certificates, and the APIv3 key is right; apply for the public key and switch",
             fix,
         )
     if not configured:
         both = paste("pay:\n  v3:\n    certificates: true")
         return warn(
             "商户号仍有平台证书；切换完成前，通知可能仍用它签名",
-            "the merchant number still has platform certificates; until the switch is over, notifications may be signed by them",
+            "the merchant number still has platform certificates; until the switch is complete, notifications "
+            "may be signed with them",
             both,
         )
     return ok("公钥与平台证书并用，APIv3密钥正确", "public key and platform certificates, and the APIv3 key is right")
@@ -205,9 +209,9 @@ async def ask_token(wechat: WeChat) -> Judgement:
         await _token(wechat)
     except AccountRefused as error:
         if error.errcode == NOT_ALLOWED:
-            return skip("先把出口 IP 加入白名单", "first this machine's address has to be allowed")
+            return skip("先把出口 IP 加入白名单", "first add this machine's outgoing IP to the allow list")
         return judge_refusal(error)
-    return ok("拿到 access_token", "an access_token was had")
+    return ok("拿到 access_token", "got an access_token")
 
 
 async def ask_allow_list(wechat: WeChat) -> Judgement:
@@ -217,16 +221,16 @@ async def ask_allow_list(wechat: WeChat) -> Judgement:
     except AccountRefused as error:
         if error.errcode == NOT_ALLOWED:
             return judge_refusal(error)
-    return ok("本机的出口 IP 可以调用", "this machine's address may call")
+    return ok("本机的出口 IP 可以调用", "calls from this machine's outgoing IP are allowed")
 
 
 async def ask_ticket(wechat: WeChat) -> Judgement:
     try:
         token = await _token(wechat)
     except AccountRefused:
-        return skip("先拿到 access_token", "first an access_token has to be had")
+        return skip("先拿到 access_token", "first get an access_token")
     await wechat.account.get("/cgi-bin/ticket/getticket", access_token=token, type="jsapi")
-    return ok("拿到 jsapi_ticket", "a jsapi_ticket was had")
+    return ok("拿到 jsapi_ticket", "got a jsapi_ticket")
 
 
 async def ask_bill(wechat: WeChat) -> Judgement:
@@ -239,8 +243,8 @@ async def ask_bill(wechat: WeChat) -> Judgement:
     with tempfile.TemporaryDirectory() as folder:
         bill = await gateway.fetch(day, BillKind.ALL, Path(folder, "bill"))
     if bill.path is None:
-        return ok(f"{day} 没有交易，账单为空", f"nothing happened on {day}, so there is no bill")
-    return ok(f"{day} 的交易账单可下载", f"the trade bill of {day} can be had")
+        return ok(f"{day} 没有交易，账单为空", f"there were no transactions on {day}, so the bill is empty")
+    return ok(f"{day} 的交易账单可下载", f"the trade bill of {day} can be downloaded")
 
 
 async def _v3(wechat: WeChat) -> V3Gateway | None:
@@ -263,7 +267,7 @@ async def _expect_no_order(question: Awaitable[object]) -> Judgement:
         if error.public_code == ORDER_NOT_EXIST:
             return ok("微信支付接受了签名", "WeChat Pay accepted the signature")
         return judge_refusal(error)
-    return fail("微信支付说有这笔订单", "WeChat Pay says that there is such an order", paste("manage.py doctor --live"))
+    return fail("微信支付说有这笔订单", "WeChat Pay reports that this order exists", paste("manage.py doctor --live"))
 
 
 async def _token(wechat: WeChat) -> str:
@@ -292,19 +296,31 @@ def _row(check_id: str, zh: str, en: str, ask: Ask) -> Check:
 
 
 CHECKS = (
-    _row("wechat.hosts", "连不上微信就不能收款", "nobody can pay while WeChat cannot be reached", ask_hosts),
-    _row("wechat.clock", "差 5 分钟签名就被拒绝", "signatures are refused from five minutes on", ask_clock),
-    _row("wechat.v3", "一次证实商户号、私钥、序列号和时钟", "proves merchant, key, serial and clock at once", ask_v3),
-    _row("wechat.v2", "一次证实商户号、AppID 和 APIv2密钥", "proves merchant, AppID and APIv2 key at once", ask_v2),
-    _row("wechat.answer", "验不过的应答不能相信", "an answer that cannot be verified cannot be believed", ask_answer),
-    _row("wechat.keys", "用哪一种密钥验证通知", "by which of its keys notifications are verified", ask_certificates),
+    _row(
+        "wechat.hosts", "连不上微信就不能收款", "without a connection to WeChat, payments are not possible", ask_hosts
+    ),
+    _row("wechat.clock", "差 5 分钟签名就被拒绝", "with a difference of 5 minutes, signatures are refused", ask_clock),
+    _row(
+        "wechat.v3",
+        "一次证实商户号、私钥、序列号和时钟",
+        "confirms the merchant number, private key, serial number and clock in one step",
+        ask_v3,
+    ),
+    _row(
+        "wechat.v2",
+        "一次证实商户号、AppID 和 APIv2密钥",
+        "confirms the merchant number, AppID and APIv2 key in one step",
+        ask_v2,
+    ),
+    _row("wechat.answer", "验不过的应答不能相信", "a response that cannot be verified cannot be trusted", ask_answer),
+    _row("wechat.keys", "用哪一种密钥验证通知", "shows which key verifies notifications", ask_certificates),
     _row(
         "wechat.allow_list",
         "不在白名单里就拿不到 access_token",
-        "no access_token for an address that is not allowed",
+        "without an entry on the allow list, there is no access_token",
         ask_allow_list,
     ),
-    _row("wechat.token", "网页授权和 JS-SDK 需要它", "OAuth and the JS-SDK need it", ask_token),
+    _row("wechat.token", "网页授权和 JS-SDK 需要它", "web authorisation and the JS-SDK need it", ask_token),
     _row("wechat.ticket", "JS-SDK 的签名需要它", "the JS-SDK's signature needs it", ask_ticket),
     _row("wechat.bill", "对账靠它", "reconciliation needs it", ask_bill),
 )

@@ -45,7 +45,7 @@ async def test_a_person_reads_what_was_seen_why_it_matters_and_the_fix_in_their_
     assert f"✘ files.settings_mode  {site.file} 的权限是 0644" in ran.out
     assert f"sudo chmod 640 {site.file}" in ran.out
     english = await manage("doctor", "--settings", str(site.file), LANG="en_US.UTF-8")
-    assert "has mode 0644: other users can use it" in english.out
+    assert "has mode 0644: other users of this machine can read or write it" in english.out
 
 
 async def test_settings_that_cannot_be_read_still_give_a_report(tmp_path: Path, manage: Manage) -> None:

@@ -89,7 +89,7 @@ FAULTS: dict[str, Fault] = {
     "the simulator in production": Fault(
         "settings.simulator",
         FAIL,
-        "uses the WeChat simulator",
+        "connected to the WeChat simulator",
         lambda site: site.set("simulator_url", "http://127.0.0.1:9000"),
     ),
     "the demo's database in production": Fault(
@@ -105,7 +105,7 @@ FAULTS: dict[str, Fault] = {
     "the hash of nothing as an API key": Fault(
         "settings.api_keys",
         FAIL,
-        "the hash of nothing",
+        "the hash of an empty string",
         lambda site: site.set(
             "merchants",
             [{"name": "shop", "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}],
@@ -146,7 +146,7 @@ FAULTS: dict[str, Fault] = {
     "a key file by a relative path": Fault(
         "files.key_files",
         FAIL,
-        "is relative",
+        "is a relative path",
         lambda site: site.set("pay.v3.public_key", "tests/unit/pay/vectors/wechatpay_test_public_key.pem"),
     ),
     "a relative folder of bills": Fault(
@@ -177,7 +177,7 @@ FAULTS: dict[str, Fault] = {
     "an APIv3 key with a blank": Fault(
         "keys.v3_key",
         FAIL,
-        "blanks around it",
+        "blanks at its start or end",
         lambda site: site.set("pay.v3.key", "Zyxwvuts9876543210zyxwvuts987654 "),
     ),
     "a key file for the APIv3 key": Fault(
@@ -298,13 +298,13 @@ FAULTS: dict[str, Fault] = {
         "host.clock", FAIL, "1999-01-01", lambda site: site.change(now=datetime(1999, 1, 1, tzinfo=UTC))
     ),
     "a clock that nobody keeps right": Fault(
-        "host.clock", WARN, "not kept right", lambda site: site.change(synchronised=False)
+        "host.clock", WARN, "not synchronised", lambda site: site.change(synchronised=False)
     ),
     "few open files": Fault("host.open_files", WARN, "1024", lambda site: site.change(open_files=1024)),
     "hardly any open files": Fault("host.open_files", FAIL, "256", lambda site: site.change(open_files=256)),
     "little memory": Fault("host.memory", WARN, "300 MiB", lambda site: site.change(memory_mib=300)),
     "hardly any memory": Fault("host.memory", FAIL, "64 MiB", lambda site: site.change(memory_mib=64)),
-    "run by root": Fault("host.user", WARN, "by root", lambda site: site.change(uid=0)),
+    "run by root": Fault("host.user", WARN, "as root", lambda site: site.change(uid=0)),
     "an old Python": Fault("host.python", FAIL, "3.9", lambda site: site.change(python=(3, 9))),
     "a plugin that is not there": Fault("plugins.load", FAIL, "no_such_plugin", broken_plugin),
     "a module that is no plugin": Fault(
@@ -314,7 +314,10 @@ FAULTS: dict[str, Fault] = {
         lambda site: site.set("plugins", ["handlers.web.texts", "handlers.wechat.notify"]),
     ),
     "no plugin for notifications": Fault(
-        "plugins.load", FAIL, "there is no /notify", lambda site: site.set("plugins", ["handlers.ops.health"])
+        "plugins.load",
+        FAIL,
+        "notifications cannot be received",
+        lambda site: site.set("plugins", ["handlers.ops.health"]),
     ),
 }
 

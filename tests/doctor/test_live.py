@@ -89,20 +89,23 @@ FAULTS: dict[str, Fault] = {
     "no platform certificate, where the settings want one": Fault(
         "wechat.keys",
         FAIL,
-        "the public key is due",
+        "use the WeChat Pay public key",
         without_certificates,
     ),
     "another merchant's public key": Fault(
         "wechat.keys",
         FAIL,
-        "pay.v3.public_key or its id is wrong",
+        "pay.v3.public_key or its ID is wrong",
         lambda live: live.set("pay.v3.public_key", public_pem()),
     ),
     "a switch that is over": Fault(
-        "wechat.keys", WARN, "the switch is over", lambda live: live.refuse("/v3/certificates", "RESOURCE_NOT_EXISTS")
+        "wechat.keys",
+        WARN,
+        "the switch is complete",
+        lambda live: live.refuse("/v3/certificates", "RESOURCE_NOT_EXISTS"),
     ),
     "platform certificates that the settings do not take": Fault(
-        "wechat.keys", WARN, "until the switch is over", lambda live: live.set("pay.v3.certificates", False)
+        "wechat.keys", WARN, "until the switch is complete", lambda live: live.set("pay.v3.certificates", False)
     ),
     "another AppSecret": Fault(
         "wechat.token", FAIL, "40125", lambda live: live.set("account.appsecret", "0" * 31 + "1")
@@ -161,8 +164,8 @@ def test_a_clock_that_is_off(apart_s: int, status: Status) -> None:
     ("status", "body", "judged", "says"),
     [
         (401, b'{"code":"FAIL","message":"x"}', OK, "401"),
-        (401, b"<html>log in</html>", FAIL, "not 401"),
-        (200, b"ok", FAIL, "something else answers"),
+        (401, b"<html>log in</html>", FAIL, "instead of 401"),
+        (200, b"ok", FAIL, "another program answers"),
         (302, b"", FAIL, "does not follow"),
         (404, b"", FAIL, "answered 404"),
         (502, b"", WARN, "does not run"),

@@ -38,8 +38,8 @@ ADDRESSES: dict[str, tuple[str, Status, str]] = {
     "no https": ("http://pay.shop.test", FAIL, "is not an https address"),
     "no address": ("pay.shop.test", FAIL, "is not an https address"),
     "a path": ("https://pay.shop.test/shop", FAIL, "has a path"),
-    "this machine": ("https://localhost", FAIL, "not a public name"),
-    "a private address": ("https://10.0.0.1", FAIL, "not a public name"),
+    "this machine": ("https://localhost", FAIL, "not a public domain name"),
+    "a private address": ("https://10.0.0.1", FAIL, "not a public domain name"),
     "a port": ("https://pay.shop.test:8443", WARN, "port 8443"),
     "capital letters": ("https://Pay.Shop.test", WARN, "capital letters"),
 }
@@ -64,15 +64,20 @@ async def test_a_way_in_order(site: Site, server: PublicServer) -> None:
 INDUCED: dict[str, tuple[str, Status, str, Callable[[PublicServer], object]]] = {
     "another service's secret": ("web.reaches", FAIL, "another service", lambda s: setattr(s, "secret", "x" * 40)),
     "a service that does not run": ("web.reaches", WARN, "does not run", lambda s: setattr(s, "status", 502)),
-    "another web server": ("web.reaches", FAIL, "not as Fenpay does", lambda s: setattr(s, "status", 404)),
-    "no X-Real-IP": ("web.proxy", FAIL, "sets no X-Real-IP", lambda s: s.answer.update(real_ip=False)),
+    "another web server": ("web.reaches", FAIL, "it is not Fenpay", lambda s: setattr(s, "status", 404)),
+    "no X-Real-IP": ("web.proxy", FAIL, "does not set X-Real-IP", lambda s: s.answer.update(real_ip=False)),
     "an X-Real-IP that a client made up": (
         "web.proxy",
         FAIL,
-        "can pretend",
+        "can forge",
         lambda s: s.answer.update(address=SPOOFED),
     ),
-    "another Host": ("web.proxy", FAIL, "the Host that arrives is fenpay", lambda s: s.answer.update(host="fenpay")),
+    "another Host": (
+        "web.proxy",
+        FAIL,
+        "the Host header that arrives is fenpay",
+        lambda s: s.answer.update(host="fenpay"),
+    ),
     "no X-Forwarded-Proto": ("web.proxy", WARN, "X-Forwarded-Proto is", lambda s: s.answer.update(scheme="")),
     "a stream that is held back": ("web.stream", FAIL, "until the end", lambda s: setattr(s, "buffered", True)),
 }

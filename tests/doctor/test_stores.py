@@ -29,7 +29,7 @@ GOOD_REDIS = RedisFacts(version="7.2.4", policy="noeviction")
 MONGO_FAULTS: dict[str, tuple[stores.MongoJudge, MongoFacts, Status, str]] = {
     "a secondary": (stores.judge_mongo, replace(GOOD, writable=False), FAIL, "not the primary"),
     "an ancient MongoDB": (stores.judge_version, replace(GOOD, version=(3, 6)), FAIL, "4.2 or later"),
-    "an old MongoDB": (stores.judge_version, replace(GOOD, version=(5, 0)), WARN, "not maintained"),
+    "an old MongoDB": (stores.judge_version, replace(GOOD, version=(5, 0)), WARN, "no longer maintained"),
     "a standalone": (stores.judge_replica_set, replace(GOOD, set_name="", members=0), WARN, "standalone"),
     "a replica set of one": (stores.judge_replica_set, replace(GOOD, members=1), WARN, "has 1 members"),
     "a majority that is away": (
@@ -48,7 +48,7 @@ MONGO_FAULTS: dict[str, tuple[stores.MongoJudge, MongoFacts, Status, str]] = {
         stores.judge_roles,
         replace(GOOD, missing_actions=("insert", "update")),
         FAIL,
-        "not allowed: insert, update",
+        "missing permissions: insert, update",
     ),
     "an index that is missing": (
         stores.judge_indexes,
@@ -63,7 +63,7 @@ REDIS_FAULTS: dict[str, tuple[stores.RedisJudge, RedisFacts, Status, str]] = {
         stores.judge_eviction,
         replace(GOOD_REDIS, policy="allkeys-lru"),
         WARN,
-        "locks and tokens go",
+        "locks and tokens are deleted",
     ),
     "a Redis that evicts what expires": (
         stores.judge_eviction,
@@ -72,8 +72,8 @@ REDIS_FAULTS: dict[str, tuple[stores.RedisJudge, RedisFacts, Status, str]] = {
         "volatile-ttl",
     ),
     "a Redis Cluster": (stores.judge_redis_mode, replace(GOOD_REDIS, mode="cluster"), FAIL, "not supported"),
-    "a Sentinel": (stores.judge_redis_mode, replace(GOOD_REDIS, mode="sentinel"), FAIL, "holds no data"),
-    "a replica": (stores.judge_redis_mode, replace(GOOD_REDIS, role="slave"), FAIL, "takes no writes"),
+    "a Sentinel": (stores.judge_redis_mode, replace(GOOD_REDIS, mode="sentinel"), FAIL, "not a data node"),
+    "a replica": (stores.judge_redis_mode, replace(GOOD_REDIS, role="slave"), FAIL, "read-only replica"),
 }
 
 

@@ -40,7 +40,9 @@ PAINS: dict[str, Pain] = {
         "keys.v3_key", "31 characters", lambda site: site.set("pay.v3.key", "Zyxwvuts9876543210zyxwvuts98765")
     ),
     "a key that was copied with a blank": Pain(
-        "keys.v3_key", "blanks around it", lambda site: site.set("pay.v3.key", "Zyxwvuts9876543210zyxwvuts987654 ")
+        "keys.v3_key",
+        "blanks at its start or end",
+        lambda site: site.set("pay.v3.key", "Zyxwvuts9876543210zyxwvuts987654 "),
     ),
     "a certificate where the key belongs": Pain(
         "keys.merchant_key",
@@ -101,21 +103,21 @@ PAINS: dict[str, Pain] = {
         "host.time_zone", "UTC-5", lambda site: site.change(utc_offset_s=-5 * 3600), Status.WARN
     ),
     "a clock that nobody keeps right": Pain(
-        "host.clock", "not kept right", lambda site: site.change(synchronised=False), Status.WARN
+        "host.clock", "not synchronised", lambda site: site.change(synchronised=False), Status.WARN
     ),
     "the simulator in production": Pain(
         "settings.simulator",
-        "uses the WeChat simulator",
+        "connected to the WeChat simulator",
         lambda site: site.set("simulator_url", "http://127.0.0.1:9000"),
     ),
     "an AppID copied from the template": Pain(
         "settings.placeholders", "account.appid", lambda site: site.set("account.appid", "wx0000000000000000")
     ),
     "nothing that takes notifications": Pain(
-        "plugins.load", "there is no /notify", lambda site: site.set("plugins", ["handlers.ops.health"])
+        "plugins.load", "notifications cannot be received", lambda site: site.set("plugins", ["handlers.ops.health"])
     ),
     "a notify URL that nobody outside can reach": Pain(
-        "web.base_url", "not a public name", lambda site: site.set("http.public_base_url", "https://localhost")
+        "web.base_url", "not a public domain name", lambda site: site.set("http.public_base_url", "https://localhost")
     ),
     "a notify URL without https": Pain(
         "web.base_url",
@@ -173,17 +175,17 @@ def without_certificates(live: Live) -> None:
 
 LIVE: dict[str, LivePain] = {
     "a new merchant number has no platform certificates": LivePain(
-        "wechat.keys", "the public key is due", without_certificates
+        "wechat.keys", "use the WeChat Pay public key", without_certificates
     ),
     "platform certificates still sign while a merchant switches": LivePain(
         "wechat.keys",
-        "until the switch is over",
+        "until the switch is complete",
         lambda live: live.set("pay.v3.certificates", False),
         Status.WARN,
     ),
     "the public key of another merchant": LivePain(
         "wechat.keys",
-        "pay.v3.public_key or its id is wrong",
+        "pay.v3.public_key or its ID is wrong",
         lambda live: live.set("pay.v3.public_key", public_pem()),
     ),
     "an APIv3 key that opens nothing": LivePain(
@@ -209,7 +211,7 @@ LIVE: dict[str, LivePain] = {
     "the quota of the day is used up": LivePain(
         "wechat.token", "45009", lambda live: live.refuse(STABLE, "45009", "reach max api daily quota limit")
     ),
-    "a name that cannot be looked up": LivePain(
+    "without a DNS entry": LivePain(
         "wechat.hosts", "DNS_FAILED", lambda live: live.set("account.api_url", "https://wechat.invalid")
     ),
 }
