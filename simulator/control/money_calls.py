@@ -25,11 +25,11 @@ from wechat.domain.times import to_v3
 MOST_PLANTS = 1000
 MOST_FEN = 10**12
 DENIALS: Mapping[Denied, Bilingual] = {
-    Denied.ALL_BACK: Bilingual("该订单已全额退款", "all of this order was refunded already"),
-    Denied.OVER_REST: Bilingual("退款金额超过可退金额", "this is more than is left to refund"),
+    Denied.ALL_BACK: Bilingual("该订单已全额退款", "this order is already fully refunded"),
+    Denied.OVER_REST: Bilingual("退款金额超过可退金额", "this is more than the refundable amount"),
     Denied.TOO_SOON: Bilingual(
         "同一订单两笔退款要间隔一分钟，请把时钟前进 1 分钟后重试",
-        "two refunds of an order are a minute apart; move the clock on by a minute and try again",
+        "refunds of one order must be at least a minute apart; move the clock forward by one minute and try again",
     ),
     Denied.NOT_ENOUGH: Bilingual(
         "商户余额不足，请充值后重试", "the merchant's balance is too low; top it up and try again"

@@ -46,13 +46,13 @@ SCENARIO_NAMES: Mapping[Scenario, Bilingual] = {
     Scenario.WRONG_AMOUNT: Bilingual("通知金额不符", "notification with another total"),
     Scenario.STALE: Bilingual("先收到过期通知", "an outdated notification first"),
     Scenario.PROBE: Bilingual("先收到探测签名", "a signature probe first"),
-    Scenario.OUT_OF_ORDER: Bilingual("通知乱序，先于页面", "out of order, before the page hears"),
+    Scenario.OUT_OF_ORDER: Bilingual("通知乱序，先于页面", "out of order, before the page gets the result"),
 }
 REFUND_SCENARIO_NAMES: Mapping[RefundScenario, Bilingual] = {
     RefundScenario.SUCCESS: Bilingual("成功", "success"),
-    RefundScenario.SLOW: Bilingual("两小时后到账", "the money takes two hours"),
+    RefundScenario.SLOW: Bilingual("两小时后到账", "the money arrives after two hours"),
     RefundScenario.STUCK: Bilingual("七天后关闭", "closed after seven days"),
-    RefundScenario.ABNORMAL: Bilingual("退款异常", "abnormal: the card does not take it"),
+    RefundScenario.ABNORMAL: Bilingual("退款异常", "abnormal: the card cannot receive it"),
     RefundScenario.CLOSED: Bilingual("退款关闭", "closed"),
     RefundScenario.LOST_NOTIFICATION: Bilingual("通知丢失", "notification lost"),
     RefundScenario.DUPLICATE: Bilingual("通知重复（同时三次）", "notified three times at once"),
