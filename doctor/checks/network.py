@@ -186,7 +186,7 @@ def judge_proxy(seen: Identity, host: str) -> Judgement:
         found.append(
             fail(
                 f"到达的 Host 是 {seen.host}，应是 {host}",
-                f"the Host header that arrives is {seen.host}; it should be {host}",
+                f"the Host header that arrives is {seen.host} instead of {host}",
                 fix,
             )
         )

@@ -187,7 +187,7 @@ FAULTS: dict[str, Fault] = {
     "one secret for both APIs": Fault(
         "keys.different",
         FAIL,
-        "pay.v2.key equals pay.v3.key",
+        "pay.v2.key is the same as pay.v3.key",
         lambda site: site.set("pay.v3.key", site.values["pay"]["v2"]["key"]),
     ),
     "a certificate for the key": Fault(
@@ -226,17 +226,17 @@ FAULTS: dict[str, Fault] = {
     "another merchant's certificate": Fault(
         "keys.merchant_number",
         FAIL,
-        "that of merchant 1900000208",
+        "belongs to merchant 1900000208",
         lambda site: site.write("apiclient_cert.pem", certificate_pem("1900000208", key_name="ours")),
     ),
     "a certificate that ends in 59 days": Fault(
-        "keys.certificate_end", WARN, "ends in 59 days", lambda site: site.expire_in(59.5)
+        "keys.certificate_end", WARN, "expires in 59 days", lambda site: site.expire_in(59.5)
     ),
     "a certificate that ends in 6 days": Fault(
-        "keys.certificate_end", FAIL, "ends in 6 days", lambda site: site.expire_in(6.5)
+        "keys.certificate_end", FAIL, "expires in 6 days", lambda site: site.expire_in(6.5)
     ),
     "a certificate that has ended": Fault(
-        "keys.certificate_end", FAIL, "ended on 2027-01-01", lambda site: site.expire_in(-1)
+        "keys.certificate_end", FAIL, "expired on 2027-01-01", lambda site: site.expire_in(-1)
     ),
     "a certificate of the future": Fault(
         "keys.certificate_end", FAIL, "clock may be slow", lambda site: site.expire_in(400)

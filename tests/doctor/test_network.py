@@ -63,7 +63,7 @@ async def test_a_way_in_order(site: Site, server: PublicServer) -> None:
 
 INDUCED: dict[str, tuple[str, Status, str, Callable[[PublicServer], object]]] = {
     "another service's secret": ("web.reaches", FAIL, "another service", lambda s: setattr(s, "secret", "x" * 40)),
-    "a service that does not run": ("web.reaches", WARN, "does not run", lambda s: setattr(s, "status", 502)),
+    "a service that does not run": ("web.reaches", WARN, "is not running", lambda s: setattr(s, "status", 502)),
     "another web server": ("web.reaches", FAIL, "it is not Fenpay", lambda s: setattr(s, "status", 404)),
     "no X-Real-IP": ("web.proxy", FAIL, "does not set X-Real-IP", lambda s: s.answer.update(real_ip=False)),
     "an X-Real-IP that a client made up": (
@@ -99,7 +99,7 @@ async def test_a_console_that_is_not_open_to_the_public_has_no_stream_to_check(
     server.stream_status = 403
     judgement = await site.look("web.stream")
     assert judgement.status is SKIP
-    assert "answers 403" in judgement.seen.en
+    assert "returned 403" in judgement.seen.en
 
 
 @pytest.mark.timeout(20)
@@ -163,7 +163,7 @@ async def test_a_receiver_of_webhooks_that_is_there(site: Site, server: PublicSe
     server.status = 503
     judgement = await site.look("webhooks.answer")
     assert judgement.status is WARN
-    assert "erp: answers 503" in judgement.seen.en
+    assert "erp: returned 503" in judgement.seen.en
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ MONGO_FAULTS: dict[str, tuple[stores.MongoJudge, MongoFacts, Status, str]] = {
     "an ancient MongoDB": (stores.judge_version, replace(GOOD, version=(3, 6)), FAIL, "4.2 or later"),
     "an old MongoDB": (stores.judge_version, replace(GOOD, version=(5, 0)), WARN, "no longer maintained"),
     "a standalone": (stores.judge_replica_set, replace(GOOD, set_name="", members=0), WARN, "standalone"),
-    "a replica set of one": (stores.judge_replica_set, replace(GOOD, members=1), WARN, "has 1 members"),
+    "a replica set of one": (stores.judge_replica_set, replace(GOOD, members=1), WARN, "has only 1 members"),
     "a majority that is away": (
         stores.judge_write_concern,
         replace(GOOD, majority_error="waiting for replication timed out"),

@@ -33,7 +33,7 @@ PAINS: dict[str, Pain] = {
     ),
     "the same key for both APIs": Pain(
         "keys.different",
-        "pay.v2.key equals pay.v3.key",
+        "pay.v2.key is the same as pay.v3.key",
         lambda site: site.set("pay.v3.key", site.values["pay"]["v2"]["key"]),
     ),
     "an APIv3 key that is too short": Pain(
@@ -66,7 +66,7 @@ PAINS: dict[str, Pain] = {
     ),
     "the certificate of another merchant": Pain(
         "keys.merchant_number",
-        "that of merchant 1900000208",
+        "belongs to merchant 1900000208",
         lambda site: site.write("apiclient_cert.pem", certificate_pem("1900000208", key_name="ours")),
     ),
     "a platform certificate where the public key belongs": Pain(
@@ -94,10 +94,10 @@ PAINS: dict[str, Pain] = {
         ),
     ),
     "a certificate that ends next week": Pain(
-        "keys.certificate_end", "ends in 6 days", lambda site: site.expire_in(6.5)
+        "keys.certificate_end", "expires in 6 days", lambda site: site.expire_in(6.5)
     ),
     "a certificate that ends in two months": Pain(
-        "keys.certificate_end", "ends in 59 days", lambda site: site.expire_in(59.5), Status.WARN
+        "keys.certificate_end", "expires in 59 days", lambda site: site.expire_in(59.5), Status.WARN
     ),
     "a server in another time zone": Pain(
         "host.time_zone", "UTC-5", lambda site: site.change(utc_offset_s=-5 * 3600), Status.WARN
@@ -211,7 +211,7 @@ LIVE: dict[str, LivePain] = {
     "the quota of the day is used up": LivePain(
         "wechat.token", "45009", lambda live: live.refuse(STABLE, "45009", "reach max api daily quota limit")
     ),
-    "without a DNS entry": LivePain(
+    "a name that cannot be looked up": LivePain(
         "wechat.hosts", "DNS_FAILED", lambda live: live.set("account.api_url", "https://wechat.invalid")
     ),
 }
