@@ -73,7 +73,7 @@ def drill(
     keep: Annotated[Path | None, typer.Option(help=words("日志与数据留在这个目录", "keep logs and data here"))] = None,
     as_json: AsJson = False,
 ) -> None:
-    "Run a whole day with many faults, then reconcile it to the fen."
+    """Run a whole day with many faults, then reconcile it to the fen."""
     from drill.run import main  # noqa: PLC0415 - it brings the bundled stores, which an operator's machine may lack
 
     raise typer.Exit(main(count, seed, keep, language(), as_json=as_json))
@@ -138,7 +138,7 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    "Check settings, keys, machine and databases; say how to fix each problem."
+    """Check settings, keys, machine and databases; say how to fix each problem."""
     import asyncio  # noqa: PLC0415 - nothing else here waits
 
     from doctor.run import examine, tick_texts  # noqa: PLC0415 - it brings the whole service
@@ -162,7 +162,7 @@ def init(
     ),
     user: Annotated[str, typer.Option(help=words("运行服务的用户", "the user who runs the service"))] = "fenpay",
 ) -> None:
-    "Ask for the settings of production, and write the files."
+    """Ask for the settings of production, and write the files."""
     import asyncio  # noqa: PLC0415 - nothing else here waits
 
     from doctor.run import examine  # noqa: PLC0415 - it brings the whole service
@@ -205,7 +205,7 @@ app.add_typer(notify.app, name="notify")
 def indexes(
     settings: SettingsFile = SETTINGS,
 ) -> None:
-    "Create missing indexes; this takes a while on a large collection."
+    """Create missing indexes; this takes a while on a large collection."""
     from scripts.indexes import main  # noqa: PLC0415 - it brings the database driver, which is not needed to ask a service
 
     raise typer.Exit(main(settings))

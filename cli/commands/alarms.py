@@ -43,7 +43,7 @@ def mark_seen(
         str, typer.Argument(metavar="ID", help=words("alarms list 里的编号", "an ID from alarms list"))
     ],
 ) -> None:
-    "Mark an alarm as seen."
+    """Mark an alarm as seen."""
     if not ALARM_ID.fullmatch(alarm_id):
         text = Bilingual("编号见 alarms list", "Take an ID from alarms list")
         raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("alarms list"))

@@ -46,7 +46,7 @@ def fetch(
         ),
     ] = None,
 ) -> None:
-    "Download a bill, unchanged."
+    """Download a bill, unchanged."""
     if out == STDOUT:
         _print(context, day(date), kind)
         return

@@ -75,7 +75,7 @@ def list_keys(context: Context) -> None:
     within=operator_context,
 )
 def rotate(context: Context, name: Name, overlap_hours: Overlap = 24) -> None:
-    "Give a key a new secret, shown once; the old one keeps working for some hours."
+    """Give a key a new secret, shown once; the old one keeps working for some hours."""
     _show(context, context.service.post(f"/api/keys/{name}/rotate", {"overlap_hours": overlap_hours}))
 
 
@@ -86,7 +86,7 @@ def rotate(context: Context, name: Name, overlap_hours: Overlap = 24) -> None:
     within=operator_context,
 )
 def revoke(context: Context, name: Name) -> None:
-    "Revoke a key; it stops working within seconds."
+    """Revoke a key; it stops working within seconds."""
     _show(context, context.service.post(f"/api/keys/{name}/revoke"))
 
 

@@ -73,7 +73,7 @@ def passwd(context: Context, name: Name, generate: Generate = False) -> None:
 def role(
     context: Context, name: Name, role: Annotated[Role, typer.Argument(metavar="ROLE", help=words("角色", "role"))]
 ) -> None:
-    "Change the role; effective at once."
+    """Change the role; effective at once."""
     _show(context, context.service.post(f"/api/users/{name}/role", {"role": role.value}))
 
 
