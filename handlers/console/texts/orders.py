@@ -46,7 +46,7 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "none_found_pay": Bilingual(
         "用户付了款却查不到时：请对方打开微信账单，把“商户单号”发给你。",
-        "If a payer's order is not found, ask the payer for the merchant number (商户单号) in the WeChat bill.",
+        "If a payer's order is not found, ask the payer for the merchant order number in the WeChat bill.",
     ),
     "no_orders": Bilingual("还没有订单", "There are no orders yet"),
     "no_orders_next": Bilingual(

@@ -11,8 +11,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "need_a_person": Bilingual("需要处理", "These need a person"),
     "abnormal": Bilingual(
         "退款异常：用户的收款账户（银行卡）不可用。请到 商户平台 → 交易中心 处理该笔退款，处理后状态会自动更新。",
-        "Abnormal: the payer's account cannot receive the refund. Handle it in the merchant console under "
-        "交易中心; its state then updates automatically.",
+        "Abnormal: the payer's account cannot receive the refund. Handle it among the refunds in the merchant console; "
+        "its state then updates automatically.",
     ),
     "slow": Bilingual(
         "超过 5 天仍未到账：请向微信支付客服提供商户退款单号查询。",

@@ -163,7 +163,7 @@ def test_each_kind_has_a_sentence_and_a_command(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "subject", "error", "zh", "en"),
     [
-        ("paid_late", NUMBER, "", f"（{NUMBER}）", f"no goods went out ({NUMBER})"),
+        ("paid_late", NUMBER, "", f"（{NUMBER}）", f"goods not released ({NUMBER})"),
         ("books_differ", "2026-03-01", "3 differences", "（2026-03-01，3 条差异）", "(2026-03-01, 3 differences)"),
         ("bill_lines_unread", "2026-03-01", "lines 3, 5", "（2026-03-01，第 3、5 行）", "(2026-03-01, lines 3, 5)"),
         ("refund_not_now", NUMBER, "FREQUENCY_LIMITED", "FREQUENCY_LIMITED）", "FREQUENCY_LIMITED)"),

@@ -127,8 +127,8 @@ ROWS = {
         order(event("10:00:01", "prepay_refused", "v3", code="SIGN_ERROR", slip="CLOCK_OFF")),
         NO_SUCH_ORDER,
         "微信支付没有该订单：下单被拒绝（SIGN_ERROR）：时钟偏差超过 5 分钟；支付截止时间 10:30:00。",
-        "The order never reached WeChat, which refused it (SIGN_ERROR): The clock is more than five minutes off; it can "
-        "be paid until 10:30:00.",
+        "WeChat does not have the order: placing it was refused (SIGN_ERROR): The clock is more than five minutes off; "
+        "it can be paid until 10:30:00.",
         "manage.py doctor --live",
     ),
     "placing it got no answer": Row(
