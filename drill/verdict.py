@@ -126,12 +126,7 @@ def _refunds(record: DayRecord, seen: Seen) -> list[Line]:
             0,
             sum(back[tx] > totals[tx] for tx in back),
         ),
-        Line(
-            "超出可退金额的退款被拒绝",
-            "refunds above the refundable amount refused",
-            record.too_much,
-            record.too_much_refused,
-        ),
+        Line("超出可退金额的退款被拒绝", "refunds of too much refused", record.too_much, record.too_much_refused),
         Line(
             "同一幂等键重复申请，只退一笔",
             "requested twice with one idempotency key, refunded once",

@@ -66,16 +66,12 @@ def create(
     attach: Annotated[str | None, typer.Option(help=words("附加数据", "extra data, returned with the payment"))] = None,
     expires_in_s: Annotated[
         int | None,
-        typer.Option(
-            "--expires-in", metavar="S", help=words("多少秒内可支付", "seconds in which the order can be paid")
-        ),
+        typer.Option("--expires-in", metavar="S", help=words("多少秒内可支付", "valid for S seconds")),
     ] = None,
     api: Annotated[str | None, typer.Option(help=words("API 版本：", "the API version: ") + "v3, v2")] = None,
     payer_client_ip: Annotated[
         str | None,
-        typer.Option(
-            "--payer-client-ip", help=words("MWEB 订单：用户的 IP", "the payer's IP address, for MWEB orders")
-        ),
+        typer.Option("--payer-client-ip", help=words("MWEB 订单：用户的 IP", "the payer's IP, for MWEB")),
     ] = None,
     key: Annotated[str | None, typer.Option(help=words("幂等键（Idempotency-Key）", "the Idempotency-Key"))] = None,
 ) -> None:

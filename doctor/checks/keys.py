@@ -223,9 +223,7 @@ def check_mode(subject: Subject) -> Judgement:
             "and older ones should switch",
             fix,
         )
-    return fail(
-        "两种都没有，无法验证微信支付的应答", "neither is set, so WeChat Pay's responses cannot be verified", fix
-    )
+    return fail("两种都没有，无法验证微信支付的应答", "neither is set, so no response can be verified", fix)
 
 
 def _secret(subject: Subject, setting: str, name: str) -> Judgement:
@@ -239,9 +237,7 @@ def _secret(subject: Subject, setting: str, name: str) -> Judgement:
     if value.startswith("-----BEGIN"):
         return fail(f"{name}填成了密钥文件", f"{name} is the text of a key file", fix)
     if not _SECRET32.fullmatch(value):
-        return fail(
-            f"{name}有 {len(value)} 个字符，要 32 个", f"{name} has {len(value)} characters; it must have 32", fix
-        )
+        return fail(f"{name}有 {len(value)} 个字符，要 32 个", f"{name} has {len(value)} characters, not 32", fix)
     if len(set(value)) < 8:
         return fail(f"{name}只由几个字符重复而成", f"{name} repeats a few characters", fix)
     return ok("32 个字符", "32 characters")
@@ -310,8 +306,7 @@ CHECKS = (
     Check(
         "keys.v3_key",
         Bilingual(
-            "解密微信支付的通知；不对就收不到付款结果",
-            "it decrypts WeChat Pay's notifications; with a wrong key, payment results do not arrive",
+            "解密微信支付的通知；不对就收不到付款结果", "it decrypts notifications; a wrong one loses payment results"
         ),
         check_v3_key,
         bare=True,
@@ -361,10 +356,7 @@ CHECKS = (
     ),
     Check(
         "keys.serial",
-        Bilingual(
-            "与商户平台不同，说明证书已被替换",
-            "if the merchant console shows a different one, the certificate was replaced",
-        ),
+        Bilingual("与商户平台不同，说明证书已被替换", "if the console shows another, it was replaced"),
         check_serial,
         bare=True,
     ),
