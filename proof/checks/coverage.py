@@ -78,8 +78,6 @@ NEVER: tuple[tuple[Collection[str], Collection[Fault]], ...] = (
     (AFTER_PAYMENT, PAYERS),
     # The payment of another payer is PAID_LATE.
     (["NOTPAY → SUCCESS"], [Fault.PAID_BY_ANOTHER]),
-    # The simulated WeChat moves no refund from ABNORMAL back to PROCESSING.
-    (["refund ABNORMAL → PROCESSING"], FAULTS),
     # An order keeps fifty failed refunds, and has at most nine refunds here.
     ([DROPPED], FAULTS),
 )
