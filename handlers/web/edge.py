@@ -171,9 +171,10 @@ class Edge(HTTPServer):
         self._resume()
 
     def stop(self) -> None:
-        """Stop accepting connections."""
+        """Stop accepting connections. Those that wait in the kernel's queue are accepted first: closing resets them."""
         self._pause()
         for each in self._listening:
+            self._accept(each)
             each.close()
         self._listening = []
 

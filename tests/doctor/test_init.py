@@ -80,7 +80,7 @@ def test_each_answer_is_checked_as_it_comes_and_the_files_are_written_for_their_
         ran = init(etc, wrong_and_right)
     assert "is not an https address" in ran.stderr
     assert "still sample values: account.appid" in ran.stderr
-    assert "9 characters; it must have 32" in ran.stderr
+    assert "9 characters, not 32" in ran.stderr
     assert "this is a certificate, a private key is needed" in ran.stderr
     assert "No such file" in ran.stderr
     assert "this is a private key, a certificate is needed" in ran.stderr

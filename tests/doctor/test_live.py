@@ -167,8 +167,8 @@ def test_a_clock_that_is_off(apart_s: int, status: Status) -> None:
         (401, b"<html>log in</html>", FAIL, "instead of 401"),
         (200, b"ok", FAIL, "another program answers"),
         (302, b"", FAIL, "does not follow"),
-        (404, b"", FAIL, "answered 404"),
-        (502, b"", WARN, "does not run"),
+        (404, b"", FAIL, "gets 404"),
+        (502, b"", WARN, "is not running"),
     ],
 )
 async def test_a_notification_with_a_bad_signature_from_outside(

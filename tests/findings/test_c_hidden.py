@@ -544,7 +544,7 @@ def test_c2_a_certificate_that_ends_soon_is_seen(days: int, *, ok: bool) -> None
     health_fixture = HealthFixture({CertificateRole.MERCHANT: NOW + timedelta(days=days)})
     [check] = [check for check in health_fixture.health.checks() if check.name == "certificates"]
     assert check.ok is ok
-    assert "the merchant API certificate end" in check.text.en
+    assert "the merchant API certificate expire" in check.text.en
     assert "商户API证书" in check.text.zh
 
 

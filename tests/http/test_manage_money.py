@@ -205,7 +205,7 @@ async def test_on_a_terminal_a_refund_shows_what_it_takes_from_before_it_is_made
     arguments = ("refund", "create", number, "--amount", "700", "--reason", "x")
     no = await manage.on_a_terminal(*arguments, answer="\n", LANG="en_US.UTF-8")
     assert no.code == 1
-    assert f"Refund ¥7.00 of order {number} (咖啡, ¥18.00 left)? [y/N]" in no.err
+    assert f"Refund ¥7.00 of order {number} (咖啡, ¥18.00 refundable)? [y/N]" in no.err
     assert await refunds(shop, number) == []
     assert (await manage.on_a_terminal(*arguments, answer="y\n")).code == 0
     assert [refund["refund"] for refund in await refunds(shop, number)] == [700]
