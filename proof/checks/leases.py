@@ -13,6 +13,7 @@ from storage.documents import Document
 from wechat.domain.orders import Order, TradeState
 
 CHECK_S, REFUND_S, DELIVERY_S = 25.0, 60.0, 60.0
+"""Lengths of the leases, in seconds; not read from the service, because a wrong length there must fail here."""
 UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})
 
 

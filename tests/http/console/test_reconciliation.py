@@ -8,9 +8,11 @@ from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
+from tests.http.client import MERCHANT
 from tests.support.bill_server import MERCHANT as PAYEE
 from tests.support.bill_server import SERIAL, BillServer
 from tests.support.bills import Line, trade_file
@@ -149,3 +151,34 @@ async def test_dates_that_do_not_exist_are_refused(people: dict[Role, ConsoleBro
         assert (await finance.get(f"/console/reconciliation?month={month}")).status == 400
     assert (await finance.post("/console/reconciliation/9999-12-31/run")).status == 400
     assert (await finance.get("/console/reconciliation/2026-13.csv")).status == 400
+
+
+@pytest.fixture
+async def unreachable(directory: Path, mongo: EmbeddedMongo, redis: EmbeddedRedis) -> AsyncIterator[str]:
+    """The address of a service whose order is on the bill of DAY as paid, and whose WeChat has gone since then."""
+    order = {"out_trade_no": "unreached-1", "description": "latte", "total": 1800, "trade_type": "NATIVE"}
+    noon = day_span(DAY)[0] + timedelta(hours=12)
+    async with BillServer(ManualClock(datetime.now(UTC))) as bill_server:
+        bill_server.file = trade_file([Line("unreached-1", f"4200{1:020}", 1800, noon)], PAYEE.mchid)
+        settings = overlay(free_port(), bill_server.url, KNOWN | OURS, mongo.url, redis.url, directory)
+        settings["mongo"]["database"] = "console_unreached"
+        settings["books"]["directory"] = str(directory / "unreached-bills")
+        settings["pay"]["v3"]["certificates"] = False
+        service = ServiceProcess.start(directory, settings, "console-unreached")
+        async with aiohttp.ClientSession(headers=MERCHANT) as merchant:
+            await merchant.post(f"{service.url}/api/orders", json=order)
+        await Operator(service.url).add_person("finance", Role.FINANCE)
+        async with ConsoleBrowser(service.url, "finance") as finance:
+            await finance.log_in()
+            assert (await finance.post(f"{PATH}/run")).status == 302
+    yield service.url
+    assert service.stop() == 0
+
+
+async def test_a_repair_that_does_not_reach_wechat_is_answered_on_the_page_of_the_day(unreachable: str) -> None:
+    async with ConsoleBrowser(unreachable, "finance") as finance:
+        await finance.log_in()
+        [first] = await differences(finance)
+        response = await finance.post(f"{PATH}/differences/{first}", {"action": "query", "step_up": PASSWORD})
+        assert (response.status, response.at) == (302, f"{PATH}#d{first}")
+        assert "暂时连不上微信" in await finance.page(PATH)
