@@ -131,10 +131,8 @@ class RepairHandler(ConsoleHandler):
         day, action = read_day(text), read_choice(Action, self.get_body_argument("action", ""), "action")
         if action is not Action.KNOWN:
             await self.require_step_up()
-        try:
+        with self.tell_refusal():
             await self._repair(day, difference_id, action)
-        except (CallerError, RemoteError) as error:
-            self.put_flash(error.text.to(self.lang), "error")
         self.redirect(f"{PATH}/{day}#d{difference_id}")
 
     async def _repair(self, day: date, difference_id: str, action: Action) -> None:
