@@ -39,7 +39,7 @@ class Bench:
     def __init__(self, api: str, simulator: SimulatorProcess, hosts: tuple[str, ...] = ()) -> None:
         self.api, self.known = api, simulator.credentials
         self.exchanges: list[Exchange] = []
-        self.transport = Transport(RecordedTelemetry(), connect_s=1.0, total_s=2.0)
+        self.transport = Transport(RecordedTelemetry(), total_s=5)
         self.transport.on_exchange = self.exchanges.append
         self.signer = load_signer(
             self.known["mchid"],

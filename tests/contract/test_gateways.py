@@ -46,17 +46,23 @@ APP_FIELDS = ("appid", "partnerid", "prepayid", "package", "noncestr", "timestam
 class Bench:
     """A gateway of one kind, and the simulator behind it."""
 
-    def __init__(self, kind: str, simulator: SimulatorProcess, transport: Transport) -> None:
+    def __init__(self, kind: str, simulator: SimulatorProcess) -> None:
         self.kind, self.api = kind, kind[:2]
         self.simulator = simulator
         self.known = simulator.credentials
-        self.transport = transport
+        self.transport = Transport(RecordedTelemetry(), total_s=5)
+        self.hasty_transport = Transport(RecordedTelemetry(), total_s=0.6)
         self.gateway = self.build()
+        self.hasty_gateway = self.build(self.hasty_transport)
 
-    def build(self, *, hosts: tuple[str, ...] = (), **keys: Any) -> Gateway:
-        """The gateway with other ``hosts`` or other keys than the right ones."""
+    async def close(self) -> None:
+        await self.transport.close()
+        await self.hasty_transport.close()
+
+    def build(self, transport: Transport | None = None, *, hosts: tuple[str, ...] = (), **keys: Any) -> Gateway:
+        """The gateway with other ``hosts``, other keys than the right ones, or a ``transport`` that waits less."""
         merchant = Merchant(self.known["mchid"], self.known["appid"], "咖啡", "https://pay.example.com")
-        wire = ApiContext(self.transport, hosts or (self.simulator.url,), SystemClock())
+        wire = ApiContext(transport or self.transport, hosts or (self.simulator.url,), SystemClock())
         if self.api == "v2":
             kind = SignType.MD5 if self.kind == "v2 MD5" else SignType.HMAC_SHA256
             return V2Gateway(wire, merchant, keys.get("v2_key", self.known["api_v2_key"]), kind)
@@ -110,10 +116,10 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorPro
 
 @pytest.fixture(params=["v2 MD5", "v2 HMAC-SHA256", "v3"])
 async def bench(request: pytest.FixtureRequest, simulator: SimulatorProcess) -> AsyncIterator[Bench]:
-    transport = Transport(RecordedTelemetry(), connect_s=0.6, total_s=0.6)
-    yield Bench(request.param, simulator, transport)
+    bench = Bench(request.param, simulator)
+    yield bench
     simulator.control("DELETE", "faults")
-    await transport.close()
+    await bench.close()
 
 
 @pytest.mark.parametrize(
@@ -231,7 +237,7 @@ async def test_without_an_answer_that_proves_itself_the_outcome_is_unknown(bench
     bench.simulator.control("POST", "clock", {"advance_s": 301})
     bench.fault(call, fault)
     with pytest.raises(OutcomeUnknown):
-        await bench.call(call, order)
+        await bench.call(call, order, bench.hasty_gateway)
 
 
 @pytest.mark.parametrize("code", ["SYSTEMERROR", "SYSTEM_ERROR", "FREQUENCY_LIMITED", "BANKERROR"])
@@ -246,7 +252,7 @@ async def test_an_order_that_took_effect_unseen_is_found_by_its_number(bench: Be
     order = bench.order()
     bench.fault("prepay", "timeout_after")
     with pytest.raises(OutcomeUnknown):
-        await bench.gateway.prepay(order, datetime.now(UTC))
+        await bench.hasty_gateway.prepay(order, datetime.now(UTC))
     assert (await bench.gateway.query(order)).value.state is RemoteState.NOTPAY
     assert (await bench.gateway.prepay(order, datetime.now(UTC))).prepay_id
 
@@ -334,8 +340,7 @@ async def test_what_an_app_is_given_is_accepted_by_wechat_and_good_for_nothing_e
 
 @pytest.mark.parametrize("mode", ["certificate", "grey", "public_key"])
 async def test_v3_verifies_in_each_key_mode(simulator: SimulatorProcess, mode: str) -> None:
-    transport = Transport(RecordedTelemetry(), connect_s=1, total_s=2)
-    bench = Bench("v3", simulator, transport)
+    bench = Bench("v3", simulator)
     simulator.control("POST", "keys", {"mode": mode})
     try:
         public = (
@@ -358,7 +363,7 @@ async def test_v3_verifies_in_each_key_mode(simulator: SimulatorProcess, mode: s
         assert (await gateway.prepay(bench.order(), datetime.now(UTC))).prepay_id
     finally:
         simulator.control("POST", "keys", {"mode": "grey"})
-        await transport.close()
+        await bench.close()
 
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
@@ -368,7 +373,7 @@ def _behaviour(name: str) -> Behaviour:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         if name == "hangs":
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(6)
         writer.close()
 
     return serve

@@ -22,7 +22,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def transport() -> AsyncIterator[Transport]:
-    transport = Transport(RecordedTelemetry(), connect_s=1, total_s=2)
+    transport = Transport(RecordedTelemetry(), connect_s=1, total_s=5)
     yield transport
     await transport.close()
 
