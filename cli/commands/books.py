@@ -194,7 +194,7 @@ def _question(plan: Sequence[Step]) -> Bilingual:
     queries, total = len(plan) - len(surplus), money(sum(surplus))
     return Bilingual(
         f"向微信支付查询 {queries} 条，对 {len(surplus)} 笔重复支付退款（共 {total}）？",
-        f"Query WeChat Pay for {queries} differences, and refund {len(surplus)} double payments ({total} in total)?",
+        f"Query WeChat Pay (differences: {queries}) and refund double payments ({len(surplus)}, {total} in total)?",
     )
 
 
@@ -214,7 +214,7 @@ def _conclude(
     if not left:
         screen.say(Bilingual("没有待处理的差异", "No difference is open"))
         return
-    screen.say(Bilingual(f"还有 {len(left)} 条差异待处理", f"{len(left)} differences are open"))
+    screen.say(Bilingual(f"还有 {len(left)} 条差异待处理", f"Open differences: {len(left)}"))
     futile = {one["id"] for one in repairs if not one["error"] or one["error"]["exit"] != Exit.UNREACHED}
     if _plan(one for one in left if one["id"] not in futile and not _has_query(one)):
         screen.next_step(command("reconcile", date, "--repair"))
@@ -278,7 +278,7 @@ def _table(screen: Screen, differences: Mapping[str, Difference], now: datetime)
         WECHAT,
         Bilingual("可执行操作", "Actions"),
     )
-    title = Bilingual(f"差异 {len(differences)} 条", f"{len(differences)} differences")
+    title = Bilingual(f"差异 {len(differences)} 条", f"Differences: {len(differences)}")
     if len(differences) > SHOWN:
         title = Bilingual(
             f"{title.zh}，前 {SHOWN} 条（全部见 --json）", f"{title.en}, the first {SHOWN} (--json has all)"

@@ -33,7 +33,7 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "door_developer": Bilingual("我是开发者", "I am a developer"),
     "door_developer_hint": Bilingual(
-        "查阅接口与部署文档（登录管理后台后）", "Read how it is called and deployed, once logged in to the console"
+        "查阅接口与部署文档（登录管理后台后）", "Read about the API and the deployment, once logged in to the console"
     ),
     "door_simulator": Bilingual("打开微信模拟器", "Open the WeChat simulator"),
     "as_buyer": Bilingual("这里是买家看到的页面。", "This is what a buyer sees."),
@@ -86,7 +86,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "refunding": Bilingual("退款处理中", "Refund in progress"),
     "refund_wait_hint": Bilingual(
         "款项正在原路退款，到账以微信支付消息为准。",
-        "Your money is on its way back; WeChat Pay tells you when it arrives.",
+        "Your money is being refunded; WeChat Pay tells you when it arrives.",
     ),
     "refunding_hint": Bilingual(
         "订单此前已关闭，商家不会发货。款项正在原路退款，到账以微信支付消息为准。",
