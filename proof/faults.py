@@ -25,7 +25,8 @@ class Fault(StrEnum):
     WIRE_NOT_SENT = "WeChat cannot be reached"
     WIRE_BEFORE = "request to WeChat is lost"
     WIRE_AFTER = "WeChat's answer is lost"
-    WIRE_SLOW = "WeChat answers after seconds"
+    WIRE_SLOW = "a request takes seconds to reach WeChat"
+    WIRE_LATE = "WeChat's answer takes seconds to come back"
     WIRE_500_BEFORE = "WeChat answers 500 without having done anything"
     WIRE_500_AFTER = "WeChat answers 500 and has done it"
     WIRE_UNSIGNED = "WeChat's answer is not signed"
@@ -98,10 +99,11 @@ class Fault(StrEnum):
 
 OWN_STREAMS = frozenset(
     {
-        Fault.WIRE_FORGED, Fault.KEYS_ROTATED, Fault.TOKEN_REVOKED, Fault.TOKENS_DOWN, Fault.TOKENS_REFUSED,
-        Fault.TOKENS_LOST, Fault.TOKENS_SLOW, Fault.REDIS_GONE, Fault.REDIS_SLOW, Fault.REDIS_EMPTY, Fault.REDIS_LOCK,
-        Fault.NOTICE_LOST, Fault.NOTICE_SPLICED, Fault.NOTICE_FORGED, Fault.RECEIVER_AWAY, Fault.CREDENTIALS_REFUSED,
-        Fault.SERIAL_ZERO, Fault.COUPON, Fault.REFUND_UNHEARD, Fault.BILL_SHARED,
+        Fault.WIRE_FORGED, Fault.WIRE_LATE, Fault.KEYS_ROTATED, Fault.TOKEN_REVOKED, Fault.TOKENS_DOWN,
+        Fault.TOKENS_REFUSED, Fault.TOKENS_LOST, Fault.TOKENS_SLOW, Fault.REDIS_GONE, Fault.REDIS_SLOW,
+        Fault.REDIS_EMPTY, Fault.REDIS_LOCK, Fault.NOTICE_LOST, Fault.NOTICE_SPLICED, Fault.NOTICE_FORGED,
+        Fault.RECEIVER_AWAY, Fault.CREDENTIALS_REFUSED, Fault.SERIAL_ZERO, Fault.COUPON, Fault.REFUND_UNHEARD,
+        Fault.BILL_SHARED,
     }
 )  # fmt: skip
 """Faults whose rates are drawn from a stream of each, so that they do not change the rates of the others."""

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from storage.documents import Document
-from wechat.domain.orders import Order, TradeState
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import Order, Refund, TradeState
+from wechat.domain.refunds import CANCELLED
 
 CHECK_S, REFUND_S, DELIVERY_S = 25.0, 60.0, 60.0
 """Lengths of the leases, in seconds; not read from the service, because a wrong length there must fail here."""
@@ -37,10 +39,20 @@ class Leases:
         elif _ends_check(before, order) and (holder := self._holders[before.check_lease]) != process:
             yield f"its check was ended by {process}, and {holder} holds its lease"
         for refund in order.refunds:
-            was = before.refund_of(refund.out_refund_no)
-            if was and refund.lease not in ("", was.lease):
-                what = f"refund {refund.out_refund_no}"
-                yield from _taken(what, was.next_check_at, refund.next_check_at, REFUND_S)
+            yield from self._on_refund(process, before.refund_of(refund.out_refund_no), refund)
+
+    def _on_refund(self, process: str, before: Refund | None, after: Refund) -> Iterator[str]:
+        """Yield what is wrong with a write of a refund. Only the holder of its lease marks it as sent or refused."""
+        what = f"refund {after.out_refund_no}"
+        if before is None:
+            self._holders[after.lease] = process
+        elif after.lease not in ("", before.lease):
+            self._holders[after.lease] = process
+            yield from _taken(what, before.next_check_at, after.next_check_at, REFUND_S)
+        elif after.sends > before.sends or _is_refused(before, after):
+            holder = self._holders.get(before.lease, "nobody")
+            if holder != process:
+                yield f"{what} was sent or refused by {process}, and {holder} holds its lease"
 
     def on_delivery(self, delivery: Document) -> Iterator[str]:
         """Yield what is wrong with a delivery that was written, and with its lease."""
@@ -57,6 +69,11 @@ def _taken(what: str, due_at: datetime | None, until: datetime | None, least_s: 
     """Check a lease that was taken on what was due at ``due_at`` and is due again at ``until``."""
     if due_at is None or until is None or until < due_at + timedelta(seconds=least_s):
         yield f"{what} was due at {due_at}, and is due at {until} after its lease was taken"
+
+
+def _is_refused(before: Refund, after: Refund) -> bool:
+    """Whether a write ends a refund by WeChat's refusal."""
+    return after.state is RefundState.REFUSED is not before.state and after.refusal != CANCELLED
 
 
 def _ends_check(before: Order, after: Order) -> bool:

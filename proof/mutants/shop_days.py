@@ -47,8 +47,5 @@ SHOP_DAYS = (
         "wechat/reconciliation/worker.py",
         '    if isinstance(error, RemoteError) and error.unverified == "unknown_serial":\n        return True\n',
         "",
-        "tests/contract/test_reconciliation.py::"
-        "test_a_process_that_lacks_a_key_tries_again_soon_and_alarms_nobody; "
-        "rare: seeds 1 to 746 with its likely faults do not find it",
     ),
 )

@@ -24,6 +24,7 @@ FORGE_PAUSES_S = (0.1, 3 * 3600, 6 * 3600)
 FLOOD, FLOOD_PAUSE_S = 24, 15.0
 OTHERS_TIMES = 4
 OTHERS_PAUSE_S = 60.0
+SHORTLY = timedelta(minutes=1)
 SURELY_ENDED = timedelta(minutes=10)
 OTHER = {"appid": "wxother", "mchid": "1900000002"}
 PROBE = {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/x"}
@@ -72,6 +73,15 @@ class Attackers:
             strange = self._strange.payment_message(payment, payment.total, self._clock.now())
             await self.send_wrong(strange, payment.number, "strange")
             await asyncio.sleep(FLOOD_PAUSE_S)
+
+    async def follow_rotations(self, payment: Payment) -> None:
+        """Send a message with an unknown key shortly before each new key of WeChat's is listed."""
+        for key in self._account.keys.all():
+            pause_s = (key.listed_at - SHORTLY - self._clock.now()).total_seconds()
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
+                strange = self._strange.payment_message(payment, payment.total, self._clock.now())
+                await self.send_wrong(strange, payment.number, "strange")
 
     async def report_others(self, payment: Payment, api: str) -> None:
         """Send genuine messages about another merchant's payment repeatedly, so that most arrive whatever the stores

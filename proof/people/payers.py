@@ -43,6 +43,11 @@ KEY_TWICE = 0.1
 AT_ONCE = 0.1
 """The share of orders that two systems of the merchant refund in full at the same time."""
 SECOND_ORDER = 0.2
+CLOSED_EARLY = 0.15
+"""The share of orders that another system of the merchant closes as well, at about the time of the placing or of the
+payment."""
+PAUSES_S = (1, 20, 300, 29 * 60, 40 * 60)
+"""The time that payers take."""
 RETRY_S = (1, 5, 30, 120, 600)
 
 
@@ -121,6 +126,9 @@ class People:
         stream = self._chance.stream(name)
         await asyncio.sleep(stream.uniform(0, within_s))
         self._faults.occurrences.begin(name)
+        early = self._chance.stream(f"{name}, closed early")
+        if early.random() < CLOSED_EARLY:
+            self.begin(self._close_early(early, name))
         total = stream.choice([1, 2, 100, 999, 10_000])
         api = stream.choice([Api.V2, Api.V3])
         sale = CreateOrderRequest(description="拿铁咖啡", total=total, openid=f"o-{name}", out_trade_no=name, api=api)
@@ -160,7 +168,7 @@ class People:
         """Act as the payer: wait, then pay, or not; sometimes by another account, after the close, or twice."""
         if stream.random() < 0.15:
             return
-        await asyncio.sleep(stream.choice([1, 20, 300, 29 * 60, 40 * 60]))
+        await asyncio.sleep(stream.choice(PAUSES_S))
         faults = self._faults_of(name)
         openid = "o-somebody-else" if faults.happens(Fault.PAID_BY_ANOTHER) else f"o-{name}"
         rules = faults.happens(Fault.PAID_AFTER_CLOSE)
@@ -181,9 +189,7 @@ class People:
         """Act as the merchant later: close, refund at the API, refund in the console."""
         if stream.random() < 0.2:
             await asyncio.sleep(stream.choice([1, 300, 3600]))
-            await self._insist(
-                stream, name, "close", lambda process: process.orders.close(name, source="merchant"), tries=2
-            )
+            await self._close(stream, name)
         if self._chance.stream(f"{name}, refunds at once").random() < AT_ONCE:
             await asyncio.gather(*[self._refund_apart(name, total, each) for each in "ab"])
         for number in range(stream.choice([0, 0, 0, 1, 1, 2, 3])):
@@ -193,6 +199,16 @@ class People:
         if self._faults_of(name).happens(Fault.CONSOLE_REFUND):
             await asyncio.sleep(stream.choice([1, 600]))
             self._refund_at_console(stream, name)
+
+    async def _close(self, stream: random.Random, name: str) -> None:
+        await self._insist(
+            stream, name, "close", lambda process: process.orders.close(name, source="merchant"), tries=2
+        )
+
+    async def _close_early(self, stream: random.Random, name: str) -> None:
+        """Close the order while it is being placed or paid, as a system does whose customer has left."""
+        await asyncio.sleep(stream.choice((0, *PAUSES_S)) + stream.uniform(0, 5))
+        await self._close(stream, name)
 
     async def _refund(self, stream: random.Random, name: str, amount: int, key: str) -> None:
         wanted = RefundRequest(refund=amount, reason="缺货")
@@ -304,6 +320,7 @@ class People:
             if await self._notify(forged, payment.number, "forged"):
                 self.wrong.append(f"a forged notification of {payment.number} was accepted")
             self.begin(self._attackers.forge(payment))
+            self.begin(self._attackers.follow_rotations(payment))
         if faults.happens(Fault.NOTIFY_UNKNOWN):
             await self._notify(self._account.v3.unknown_message(self._clock.now()), payment.number, "of unknown kind")
         if await self._report(message, payment.number):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from proof.checks.alarms import Alarm
 from proof.checks.key_watch import KeyWatch
+from proof.checks.refund_sends import RefundSends
 from proof.faults import Fault, Faults
 from proof.runtime.chance import Chance, SeededRandom
 from proof.runtime.ports import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
@@ -56,6 +57,8 @@ BILLS_KEPT = timedelta(days=30)
 NO_ANSWER_FROM_STORE_S = 2.0
 APART_S = 120.0
 NO_ANSWER_FROM_WECHAT_S = 5.0
+SECONDS_S = 4.0
+"""The time of a request or an answer that takes long, and less than the time limit."""
 
 
 REFUSALS = {
@@ -175,14 +178,22 @@ class FaultyWire:
     """``Transport`` to the state machine, with faults of a network and refusals of WeChat."""
 
     def __init__(
-        self, account: Account, api: Api, state: ProcessState, faults: Faults, forgers: Faults, clock: SimulatedClock
+        self,
+        account: Account,
+        api: Api,
+        state: ProcessState,
+        faults: Faults,
+        added: Faults,
+        clock: SimulatedClock,
+        sends: RefundSends,
     ) -> None:
         self._account = account
         self._outage = account.outage
         self._api = api
         self._state = state
         self._faults = faults
-        self._forgers = forgers
+        self._added = added
+        self._sends = sends
         self._clock = clock
         self._bills = BillDownloads(account.bill_desk, faults, clock.now, state.block_if_dead, self._tell_of_download)
 
@@ -201,7 +212,8 @@ class FaultyWire:
 
     async def _once(self, request: Request) -> Answer:
         await self._state.block_if_dead()
-        await asyncio.sleep(4.0 if self._faults.happens(Fault.WIRE_SLOW) else 0.05)
+        slow = self._faults.happens(Fault.WIRE_SLOW)
+        await asyncio.sleep(SECONDS_S if slow else 0.05)
         self._state.may_die(self._faults)
         await self._state.block_if_dead()
         before = self._outage.strike(self._state.name) or self._faults.first(
@@ -212,13 +224,17 @@ class FaultyWire:
             Fault.WIRE_NEW_CODE,
         )
         if before is None:
-            before = self._forgers.first(Fault.WIRE_FORGED)
+            before = self._added.first(Fault.WIRE_FORGED)
         if before is None and request.call == "refund":
             before = self._faults.first(Fault.REFUND_NO_BALANCE)
+        if before is not Fault.WIRE_NOT_SENT:
+            self._sends.note(request)
         if before:
             return await self._refuse(before, request)
         answer = self._account.answer(self._api, request, self._clock.now())
         self._tell("WeChat", request, str(answer.status))
+        if not slow and self._added.happens(Fault.WIRE_LATE):
+            await asyncio.sleep(SECONDS_S)
         self._state.may_die(self._faults)
         await self._state.block_if_dead()
         after = self._faults.first(Fault.WIRE_AFTER, Fault.WIRE_500_AFTER, Fault.WIRE_UNSIGNED, Fault.WIRE_WRONG_SIGN)
@@ -367,8 +383,7 @@ class ServiceProcess:
 def _connect(state: ProcessState, number: int, environment: Environment) -> dict[Api, Transport]:
     """Return the transports of a process to WeChat Pay."""
     faults = environment.faults.of(state.name, f"process {number}, wire")
-    forgers = environment.faults.of(state.name, f"process {number}, forgers")
-    return {
-        api: cast(Transport, FaultyWire(environment.account, api, state, faults, forgers, environment.clock))
-        for api in Api
-    }
+    added = environment.faults.of(state.name, f"process {number}, forgers")
+    sends = RefundSends(environment.official_account.report)
+    account, clock = environment.account, environment.clock
+    return {api: cast(Transport, FaultyWire(account, api, state, faults, added, clock, sends)) for api in Api}

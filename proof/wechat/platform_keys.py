@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from functools import cache
 
@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPrivateNumbers, RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from proof.wechat.bills import beijing_day, next_day
 
 PRIME_BITS = 256
 """Bits of each of the two primes of a key: the shortest that fits a SHA-256 signature, because a seed signs hundreds of
@@ -27,6 +29,9 @@ LEADS_H = (0.0, 1.0, 12.0)
 """Hours from the listing of a new certificate to its first use. WeChat leaves days; none is the hardest case."""
 OVERLAPS_H = (0.2, 6.0)
 """Hours for which the old certificate stays valid after that."""
+BILLS_FROM = time(10)
+BEFORE_A_BILL = 0.3
+"""The share of rotations in the hours before a bill, which is then the first answer with the new certificate."""
 
 
 @cache
@@ -150,14 +155,23 @@ def _rotate(stream: random.Random, begin: datetime, rotations: int, zero_first: 
     used = [begin - LONG_AGO]
     ends = []
     for _ in range(rotations):
-        downloadable.append(max(begin, used[-1]) + timedelta(hours=stream.uniform(0.5, 8)))
-        used.append(downloadable[-1] + timedelta(hours=stream.choice(LEADS_H)))
-        ends.append(used[-1] + timedelta(hours=stream.choice(OVERLAPS_H)))
+        listed_at, lead_h, overlap_h = _draw_rotation(stream, max(begin, used[-1]))
+        downloadable.append(listed_at)
+        used.append(listed_at + timedelta(hours=lead_h))
+        ends.append(used[-1] + timedelta(hours=overlap_h))
     ends.append(begin + FIVE_YEARS)
     new = FIRST_SERIAL >> 4 if zero_first else FIRST_SERIAL
     serials = [f"{(new if number else FIRST_SERIAL) + number:040X}" for number in range(len(downloadable))]
     keys = [make_key(f"certificate {number}") for number in range(len(downloadable))]
     return [SigningKey(*parts) for parts in zip(serials, keys, downloadable, used, ends, strict=True)]
+
+
+def _draw_rotation(stream: random.Random, after: datetime) -> tuple[datetime, float, float]:
+    """Return when a certificate is listed, and its lead and overlap in hours."""
+    if stream.random() < BEFORE_A_BILL:
+        bill_at = next_day(beijing_day(after), BILLS_FROM)
+        return bill_at - timedelta(hours=stream.uniform(0.5, 4)), LEADS_H[0], OVERLAPS_H[0]
+    return after + timedelta(hours=stream.uniform(0.5, 8)), stream.choice(LEADS_H), stream.choice(OVERLAPS_H)
 
 
 @cache

@@ -15,6 +15,7 @@ from wechat.domain.due_work import claim_check, claim_due
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Refund, TradeType
+from wechat.domain.refunds import cancel_refund, refuse_refund, send_or_queue
 from wechat.domain.transitions import schedule_check
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -67,6 +68,29 @@ def test_the_holder_ends_the_check_and_nobody_else() -> None:
     assert not wrong(("process 1", DUE), ("process 1", TAKEN), ("process 1", ended))
     [what] = wrong(("process 1", DUE), ("process 1", TAKEN), ("process 2", ended))
     assert what == "its check was ended by process 2, and process 1 holds its lease"
+
+
+SENT = send_or_queue(claim_due(REFUNDED, "one", NOW), "r-1", "one", NOW)
+REFUSED = refuse_refund(SENT, "r-1", "one", "NOT_ENOUGH", "", NOW)
+
+
+def test_the_holder_sends_a_refund_and_records_its_refusal_and_nobody_else() -> None:
+    reserved, leased = ("process 2", REFUNDED), ("process 1", claim_due(REFUNDED, "one", NOW))
+    sent = ("process 1", SENT)
+    assert not wrong(reserved, leased, sent, ("process 1", REFUSED))
+    for end in ([("process 2", SENT)], [sent, ("process 2", REFUSED)]):
+        [what] = wrong(reserved, leased, *end)
+        assert what == "refund r-1 was sent or refused by process 2, and process 1 holds its lease"
+
+
+def test_a_refund_that_is_requested_and_sent_at_once_is_held_by_that_process() -> None:
+    assert not wrong(("process 1", PLAIN), ("process 1", SENT), ("process 1", REFUSED))
+    assert wrong(("process 1", PLAIN), ("process 1", SENT), ("process 2", REFUSED))
+
+
+def test_whoever_cancels_a_refund_needs_no_lease() -> None:
+    cancelled = cancel_refund(REFUNDED, "r-1", "shop", NOW)
+    assert not wrong(("process 1", REFUNDED), ("process 2", cancelled))
 
 
 def test_a_close_that_is_put_off_ends_the_check_of_any_holder() -> None:
