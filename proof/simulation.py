@@ -119,7 +119,12 @@ def silence_logs() -> Iterator[list[str]]:
         def exception(self, event: str, **fields: object) -> None:
             crashes.append(f"{event}: {sys.exception()!r}")
 
-    structlog.configure(wrapper_class=Quiet, cache_logger_on_first_use=False)  # a cached logger would stay quiet
+    nowhere = structlog.ReturnLogger()
+    structlog.configure(
+        wrapper_class=Quiet,
+        logger_factory=lambda *names: nowhere,
+        cache_logger_on_first_use=False,  # a cached logger would stay quiet
+    )
     try:
         yield crashes
     finally:

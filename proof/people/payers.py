@@ -43,11 +43,10 @@ KEY_TWICE = 0.1
 AT_ONCE = 0.1
 """The share of orders that two systems of the merchant refund in full at the same time."""
 SECOND_ORDER = 0.2
-CLOSED_EARLY = 0.15
-"""The share of orders that another system of the merchant closes as well, at about the time of the placing or of the
-payment."""
-PAUSES_S = (1, 20, 300, 29 * 60, 40 * 60)
-"""The time that payers take."""
+CLOSED_EARLY = 0.1
+"""The share of orders that another system of the merchant closes while they are placed, and of those that it closes
+while they are paid."""
+MEANWHILE_S = 5.0
 RETRY_S = (1, 5, 30, 120, 600)
 
 
@@ -126,9 +125,7 @@ class People:
         stream = self._chance.stream(name)
         await asyncio.sleep(stream.uniform(0, within_s))
         self._faults.occurrences.begin(name)
-        early = self._chance.stream(f"{name}, closed early")
-        if early.random() < CLOSED_EARLY:
-            self.begin(self._close_early(early, name))
+        self._close_early(name, "placed")
         total = stream.choice([1, 2, 100, 999, 10_000])
         api = stream.choice([Api.V2, Api.V3])
         sale = CreateOrderRequest(description="拿铁咖啡", total=total, openid=f"o-{name}", out_trade_no=name, api=api)
@@ -168,7 +165,9 @@ class People:
         """Act as the payer: wait, then pay, or not; sometimes by another account, after the close, or twice."""
         if stream.random() < 0.15:
             return
-        await asyncio.sleep(stream.choice(PAUSES_S))
+        await asyncio.sleep(stream.choice([1, 20, 300, 29 * 60, 40 * 60]))
+        if pause_s := self._close_early(name, "paid"):
+            await asyncio.sleep(pause_s)
         faults = self._faults_of(name)
         openid = "o-somebody-else" if faults.happens(Fault.PAID_BY_ANOTHER) else f"o-{name}"
         rules = faults.happens(Fault.PAID_AFTER_CLOSE)
@@ -188,8 +187,7 @@ class People:
     async def _follow(self, stream: random.Random, name: str, total: int) -> None:
         """Act as the merchant later: close, refund at the API, refund in the console."""
         if stream.random() < 0.2:
-            await asyncio.sleep(stream.choice([1, 300, 3600]))
-            await self._close(stream, name)
+            await self._close(stream, name, after_s=stream.choice([1, 300, 3600]))
         if self._chance.stream(f"{name}, refunds at once").random() < AT_ONCE:
             await asyncio.gather(*[self._refund_apart(name, total, each) for each in "ab"])
         for number in range(stream.choice([0, 0, 0, 1, 1, 2, 3])):
@@ -200,15 +198,22 @@ class People:
             await asyncio.sleep(stream.choice([1, 600]))
             self._refund_at_console(stream, name)
 
-    async def _close(self, stream: random.Random, name: str) -> None:
+    async def _close(self, stream: random.Random, name: str, after_s: float) -> None:
+        await asyncio.sleep(after_s)
         await self._insist(
             stream, name, "close", lambda process: process.orders.close(name, source="merchant"), tries=2
         )
 
-    async def _close_early(self, stream: random.Random, name: str) -> None:
-        """Close the order while it is being placed or paid, as a system does whose customer has left."""
-        await asyncio.sleep(stream.choice((0, *PAUSES_S)) + stream.uniform(0, 5))
-        await self._close(stream, name)
+    def _close_early(self, name: str, what: str) -> float:
+        """Begin to close some orders soon, as a system does whose customer has left, while the order is ``what``.
+
+        Return the seconds that the payer takes meanwhile.
+        """
+        stream = self._chance.stream(f"{name}, closed while it is {what}")
+        if stream.random() >= CLOSED_EARLY:
+            return 0.0
+        self.begin(self._close(stream, name, after_s=stream.uniform(0, MEANWHILE_S)))
+        return stream.uniform(0, MEANWHILE_S)
 
     async def _refund(self, stream: random.Random, name: str, amount: int, key: str) -> None:
         wanted = RefundRequest(refund=amount, reason="缺货")

@@ -85,6 +85,8 @@ class MemoryDocuments:
     def earliest(self, wanted: Range) -> Any:
         """Return the value of ``by``, a field with a single value, in the first document of a range; None without
         documents."""
+        if not wanted.equal and not self._expiry:
+            return self._index(wanted.by).first(_truncate_dates(wanted.start), _truncate_dates(wanted.end))
         return next((document[wanted.by] for document in self._select(wanted)), None)
 
     def poke(self, document: Document) -> None:
@@ -192,6 +194,12 @@ class _Index:
         past = bisect_right(self._entries, (end, LAST_ID))
         places = range(past - 1, first - 1, -1) if reverse else range(first, past)
         return (self._entries[place][1] for place in places)
+
+    def first(self, start: Any, end: Any) -> Any:
+        """Return the first value from ``start`` to ``end``, both included; None without any."""
+        place = bisect_left(self._entries, (start,))
+        value = self._entries[place][0] if place < len(self._entries) else None
+        return None if value is None or value > end else value
 
     def _of(self, document: Document) -> set[tuple[Any, str]]:
         held = document.get(self._field)

@@ -114,12 +114,17 @@ def explain_text(apis: Sequence[str], message: str) -> Entry | None:
 
 def explain_code(api: str, code: str, message: str = "") -> Entry | None:
     """Return the entry for ``code`` of ``api``, the particular one if ``message`` tells which."""
-    squeezed = _squeeze(message)
-    own = [entry for entry in entries() if entry.api == api]
+    squeezed, starts = _squeeze(message), (f"{code}:", f"{code} ") if code else ""
+    own = _entries_of(api)
     for entry in own:
-        if (entry.code.startswith((f"{code}:", f"{code} ")) or not code) and _longest(entry, squeezed):
+        if entry.code.startswith(starts) and _longest(entry, squeezed):
             return entry
     return next((entry for entry in own if code and (entry.code == code or code in entry.also)), None)
+
+
+@cache
+def _entries_of(api: str) -> tuple[Entry, ...]:
+    return tuple([entry for entry in entries() if entry.api == api])
 
 
 class _Wanted:
