@@ -175,7 +175,10 @@ def _orders_of(documents: Sequence[Encoded]) -> list[str]:
 
 
 class FaultyWire:
-    """``Transport`` to the state machine, with faults of a network and refusals of WeChat."""
+    """``Transport`` to the state machine, with faults of a network and refusals of WeChat.
+
+    ``added`` are faults with a random stream of their own, so that they do not change when the others happen.
+    """
 
     def __init__(
         self,
