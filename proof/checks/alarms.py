@@ -14,7 +14,7 @@ from math import inf
 
 from proof.checks.journal import Journal
 from proof.wechat.bills import Bills, next_day
-from proof.wechat.payments import ANY_ORDER, UNVERIFIED, WeChat
+from proof.wechat.payments import ANY_ORDER, STALE, UNVERIFIED, WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DIFFERENCES, NOTIFICATIONS
 from wechat.domain.facts import RefundState
@@ -246,8 +246,9 @@ def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
 
 
 def _is_about_refusals(alarm: Alarm, evidence: Evidence) -> bool:
-    """Whether messages are forged, or none of WeChat's can be verified."""
-    return _of_somebody_else(UNVERIFIED)(alarm, evidence) or _trouble(alarm, evidence)
+    """Whether messages are forged, old ones arrive again, or none of WeChat's can be verified."""
+    old = alarm.day == STALE and (ANY_ORDER, STALE) in evidence.world.disputed
+    return old or _of_somebody_else(UNVERIFIED)(alarm, evidence) or _trouble(alarm, evidence)
 
 
 CAUSES: Mapping[str, Justifies] = {

@@ -20,7 +20,7 @@ from proof.runtime.trace import Trace
 from proof.service.cluster import Cluster, NoAnswer
 from proof.service.process import ServiceProcess
 from proof.wechat.merchant import Account
-from proof.wechat.payments import Payment, Refund, WeChat
+from proof.wechat.payments import ANY_ORDER, STALE, Payment, Refund, WeChat
 from wechat.domain.errors import CallerError, FenpayError, NotifyError
 from wechat.domain.facts import Api
 from wechat.domain.orders import Refund as OurRefund
@@ -375,6 +375,7 @@ class People:
     async def _replay(self, message: tuple[dict[str, str], bytes], name: str) -> None:
         await asyncio.sleep(3 * HOUR_S)
         if len(message[0]) > 1:
+            self._world.disputed.add((ANY_ORDER, STALE))
             await self._attackers.send_wrong(message, name, "from hours ago")
         else:  # v2 has no time in its messages
             await self._notify(message, name, "from hours ago")

@@ -15,6 +15,8 @@ MOST_REFUNDS = 50
 ANY_ORDER = ""
 UNVERIFIED = "unverified"
 """Stands for the wrong field, in ``disputed``, of messages that an attacker without WeChat's keys sends for hours."""
+STALE = "stale"
+"""Stands for the time of genuine messages that arrive again after hours; also the service's word for the reason."""
 MIN_REFUND_INTERVAL = timedelta(minutes=1)
 
 

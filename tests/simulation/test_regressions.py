@@ -68,6 +68,13 @@ REGRESSIONS = (
         "messages under a key that cannot be fetched. WeChat's probes name its own keys.",
         ("a probe refused", "a probe refused"),
     ),
+    Regression(
+        "genuine messages of v3 arrive again after hours",
+        Scenario(1870, processes=1, without=only(Fault.NOTIFY_STALE)),
+        "The service alarms that old messages are refused repeatedly, as it should; the simulation took that for an "
+        "alarm without a cause.",
+        ("from hours ago refused", "from hours ago refused"),
+    ),
 )
 
 
