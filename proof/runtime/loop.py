@@ -54,7 +54,7 @@ class _Task(asyncio.Task[Any]):
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
-    """``steps`` counts the callbacks run; beyond ``most_steps`` the loop fails."""
+    """``steps`` counts the callbacks run; at ``most_steps`` the loop fails."""
 
     _stopping: bool
     get_debug = staticmethod(bool)  # always False; each future and task calls it, and a C function is cheap
@@ -112,7 +112,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if not ready or (timers and timers[0][0] <= self._time):
                 self._advance()
             self.steps += 1
-            if self.steps > self._most_steps:
+            if self.steps == self._most_steps:  # once, so that the waiting tasks can be cancelled afterwards
                 raise Deadlock(f"no end after {self._most_steps} steps")
             waiting = len(ready)
             if waiting > 1:

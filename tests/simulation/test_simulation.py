@@ -18,6 +18,7 @@ from proof.mutants.run import MUTANTS, ROOT, find
 from proof.run import Options, run_seeds
 from proof.runtime.chance import Chance
 from proof.simulation import Scenario, silence_logs
+from proof.simulation import simulate as simulate_seed
 
 SEEDS = int(os.environ.get("SEEDS", "80"))
 PART = 40
@@ -56,6 +57,12 @@ def test_a_seed_gives_the_same_trace_in_another_process_under_another_hash_seed(
     assert first.stdout == again.stdout
     assert len(first.stdout.splitlines()) > 100
     assert first.stderr == b""
+
+
+def test_a_seed_without_an_end_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proof.simulation.MOST_STEPS", 3000)
+    outcome = simulate_seed(Scenario(3))
+    assert outcome.failure == "deadlock: no end after 3000 steps"
 
 
 def test_a_smaller_scenario_is_chosen_on_the_command_line() -> None:
