@@ -28,8 +28,8 @@ from proof.scene import DAY_S, Scene, Shape
 
 NONE = "none"
 """The option's value for no fault at all."""
-MOST_STEPS = 5_000_000
-"""More than a hundred times the usual number: a seed with more has work that never ends."""
+MOST_STEPS = 1_000_000
+"""Nearly forty times the usual number: a seed with more has work that never ends."""
 IN_MEMORY = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)  # noqa: S108 - not a name
 """The folder of bills, in memory where there is such a file system: on a disk, removing a folder takes milliseconds."""
 BOOK_DAYS = 8

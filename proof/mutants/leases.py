@@ -26,7 +26,7 @@ REFUND_LEASES = (
         "if refund.state is not RefundState.REQUESTED:",
         "tests/storage/test_refunds.py::"
         "test_who_holds_an_old_lease_or_a_refund_that_moved_on_does_not_go_on; "
-        "rare: seeds 1 to 510 with its likely faults do not find it",
+        "rare: seeds 1 to 60 do not find it, and 1 to 420 did not before the last change of the scene",
     ),
     Mutant(
         "a refund that has ended is sent by who held its lease",
@@ -129,6 +129,9 @@ CHECK_LEASES = (
         TRANSITIONS,
         "order.next_check_at is None or order.check_lease != lease:\n        return order\n    return order.with_entry",
         "order.next_check_at is None:\n        return order\n    return order.with_entry",
+        "tests/unit/domain/test_domain.py::"
+        "test_an_order_that_wechat_did_not_know_is_closed_and_checked_once_more; "
+        "rare: seeds 1 to 420 do not find it",
     ),
     Mutant(
         "an order that is closed while it is being placed is not closed again",
@@ -146,7 +149,7 @@ CHECK_LEASES = (
         "    if order.paid:\n        raise Conflict(\n",
         "    if False:\n        raise Conflict(\n",
         "tests/unit/domain/test_domain.py::test_a_paid_order_is_not_closed; "
-        "rare: seeds 1 to 261 with its likely faults do not find it",
+        "rare: seeds 1 to 60 do not find it, and 1 to 420 did not before the last change of the scene",
     ),
 )
 DELIVERY_LEASES = (
