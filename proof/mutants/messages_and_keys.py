@@ -83,7 +83,7 @@ KEYS = (
         "        if self._clock.monotonic() >= self._rest_ends_s:\n            self._wanted.set()\n",
         "tests/unit/pay/test_certificates.py::"
         "test_a_new_key_named_soon_after_a_strange_one_is_known_when_the_rest_ends; "
-        "rare: seeds 1 to 60 do not find it, and 1 to 300 did not before the last change of the scene",
+        "rare: seeds 1 to 60 do not find it",
     ),
     Mutant(
         "a key that is not known is never looked for",
