@@ -34,7 +34,7 @@ async def answering(answer: bytes, *, at_once: bool = False) -> AsyncIterator[st
 
 @asynccontextmanager
 async def transport() -> AsyncIterator[Transport]:
-    made = Transport(RecordedTelemetry(), connect_s=1, total_s=2)
+    made = Transport(RecordedTelemetry(), connect_s=1, total_s=5)
     try:
         yield made
     finally:

@@ -115,7 +115,7 @@ def explain_text(apis: Sequence[str], message: str) -> Entry | None:
 def explain_code(api: str, code: str, message: str = "") -> Entry | None:
     """Return the entry for ``code`` of ``api``, the particular one if ``message`` tells which."""
     squeezed, starts = _squeeze(message), (f"{code}:", f"{code} ") if code else ""
-    own = _entries_of(api)
+    own = _by_api().get(api, ())
     for entry in own:
         if entry.code.startswith(starts) and _longest(entry, squeezed):
             return entry
@@ -123,8 +123,12 @@ def explain_code(api: str, code: str, message: str = "") -> Entry | None:
 
 
 @cache
-def _entries_of(api: str) -> tuple[Entry, ...]:
-    return tuple([entry for entry in entries() if entry.api == api])
+def _by_api() -> Mapping[str, Sequence[Entry]]:
+    """Return all entries by API. One table, so that unknown names of APIs take no memory."""
+    table: dict[str, list[Entry]] = {}
+    for entry in entries():
+        table.setdefault(entry.api, []).append(entry)
+    return table
 
 
 class _Wanted:
