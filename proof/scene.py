@@ -41,7 +41,9 @@ HOUR_S = 3600.0
 BURST_S = 2.0
 """In some seeds all orders come at once, so that batches are large and processes meet."""
 MOST_ORDERS = 30
-"""A seed has sixteen on average: many small seeds reach more combinations of faults than a few large ones."""
+"""A seed has sixteen on average: many small seeds reach more combinations of faults than a few large ones. It has the
+lesser of two numbers up to ``DRAWN_ORDERS``, and not more than this."""
+DRAWN_ORDERS = 50
 MOST_PROCESSES = 3
 MOST_ROTATIONS = 3
 BEGINS_H = (0.0, 11.0, 11.95)
@@ -69,7 +71,7 @@ class Shape:
     def of(cls, chance: Chance, days: float, orders: int | None = None, processes: int | None = None) -> Shape:
         """Draw the parameters; also those that are not used, so that a smaller scenario is otherwise the same."""
         stream = chance.stream("scenario")
-        drawn = min(stream.randint(1, 50), stream.randint(1, 50), MOST_ORDERS), stream.randint(1, MOST_PROCESSES)
+        drawn = min(*(stream.randint(1, DRAWN_ORDERS) for _ in "ab"), MOST_ORDERS), stream.randint(1, MOST_PROCESSES)
         policy = stream.choice(list(LatePolicy))
         within_s = stream.choice([BURST_S, HOUR_S, days * DAY_S / 2, days * DAY_S])
         begins_h = stream.choice(BEGINS_H)

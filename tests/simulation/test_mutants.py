@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proof.mutants.mutant import Mutant
-from proof.mutants.run import MUTANTS, ROOT, apply
+from proof.mutants.run import MUTANTS, ROOT, apply, find
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.name)
@@ -27,6 +27,12 @@ def test_a_change_of_what_is_no_longer_there_is_an_error(tmp_path: Path) -> None
     (tmp_path / "a.py").write_text("x = 1\n")
     with pytest.raises(ValueError, match="has changed"):
         apply(Mutant("gone", "a.py", "x = 2\n", ""), tmp_path)
+
+
+def test_a_build_that_is_too_slow_does_not_end_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proof.mutants.run.START_S", 0.0)
+    monkeypatch.setattr("proof.mutants.run.LONGEST_SEED_S", 0.01)
+    assert find(MUTANTS[0], 1) is None
 
 
 def test_no_two_have_the_same_name() -> None:
