@@ -251,7 +251,7 @@ class FaultyWire:
         if fault is Fault.WIRE_BEFORE:
             await self._time_out(request)
         if fault is Fault.WIRE_500_BEFORE:
-            return Answer(500, {}, b"")
+            return self._account.server_error(self._api)
         if fault is Fault.WIRE_FORGED:
             return self._account.forge_answer(self._api, request, self._clock.now())
         return self._account.refusal(self._api, REFUSALS[fault])
@@ -262,7 +262,7 @@ class FaultyWire:
         if fault is Fault.WIRE_AFTER:
             await self._time_out(request)
         if fault is Fault.WIRE_500_AFTER:
-            return Answer(500, {}, b"")
+            return self._account.server_error(self._api)
         return self._account.break_signature(self._api, answer, unsigned=fault is Fault.WIRE_UNSIGNED)
 
     def _tell(self, what: str, request: Request, detail: str) -> None:

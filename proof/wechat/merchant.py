@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import cycle
 from typing import NamedTuple, cast
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -43,6 +44,8 @@ MCHID = "1900000001"
 NUMBERS = re.compile(r"[0-9A-Za-z]{20,64}")
 V2_KEY = "2" * 32
 V3_KEY = "3" * 32
+CODES_OF_500 = ("", "SYSTEM_ERROR", "UNDOCUMENTED_CODE")
+"""What v3 says in an answer with status 500, in turns: nothing, the documented code, and a code that nobody knows."""
 
 
 class Gateways(NamedTuple):
@@ -82,6 +85,7 @@ class Account:
         self.bill_api = stream.choice(list(Api))
         self.forger = self.v3_with(OneKey(serial, make_key("forger"), begins))
         self._forged_answers = Forger(world, self.appid, self.mchid, serial, begins)
+        self._codes_of_500 = cycle(CODES_OF_500)
 
     def answer(self, api: Api, request: Request, now: datetime) -> Answer:
         """Return WeChat's answer to ``request``."""
@@ -111,6 +115,11 @@ class Account:
 
     def refusal(self, api: Api, code: str) -> Answer:
         return self.v2.refusal(code) if api is Api.V2 else self.v3.refusal(code)
+
+    def server_error(self, api: Api) -> Answer:
+        """Return an answer with status 500."""
+        code = next(self._codes_of_500) if api is Api.V3 else ""
+        return replace(self.v3.refusal(code), status=500) if code else Answer(500, {}, b"")
 
     def break_signature(self, api: Api, answer: Answer, *, unsigned: bool) -> Answer:
         """Return ``answer`` without its signature, or with a wrong one."""
