@@ -85,7 +85,13 @@ def drill(
     )
 )
 def simulate(
-    seeds: Annotated[int, typer.Option(min=1, help=words("多少个种子", "number of seeds"))] = 100,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=words("多少个种子；默认 100，与 --mutants 同用时 1000", "number of seeds: 100, with --mutants 1000"),
+        ),
+    ] = None,
     first: Annotated[int, typer.Option("--from", help=words("第一个种子", "the first one"))] = 1,
     days: Annotated[float, typer.Option(min=0.1, help=words("有故障的天数", "days with faults"))] = 3.0,
     seed: Annotated[int | None, typer.Option(help=words("只重演这一个种子", "replay this seed only"))] = None,
@@ -107,7 +113,7 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Simulate days with faults in virtual time, decided by a seed."""
-    from proof.run import Options, choose_faults, main  # noqa: PLC0415 - nothing else needs it
+    from proof.run import MUTANT_SEEDS, SEEDS, Options, choose_faults, main  # noqa: PLC0415 - nothing else needs it
     from proof.simulation import Scenario  # noqa: PLC0415
 
     try:
@@ -115,7 +121,8 @@ def simulate(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     scenario = Scenario(first if seed is None else seed, days, orders, first_order, processes, left_out)
-    options = Options(scenario, seeds, jobs, as_json=as_json, shrink_s=shrink)
+    number = seeds or (MUTANT_SEEDS if mutants else SEEDS)
+    options = Options(scenario, number, jobs, as_json=as_json, shrink_s=shrink)
     raise typer.Exit(main(options, one=seed is not None, trace=trace, mutants=mutants))
 
 

@@ -19,6 +19,9 @@ from proof.page import command, write_page
 from proof.shrink import shrink
 from proof.simulation import NONE, Outcome, Scenario, simulate
 
+SEEDS, MUTANT_SEEDS = 100, 1000
+"""The number of seeds without an option: for the service, and for each broken build, which ends at the first that finds
+it."""
 AHEAD = 8
 """Seeds that are started in advance, for each process: a failure discards them."""
 SHRINK_S = 60.0
@@ -35,7 +38,7 @@ class Options:
     """The options of the command line. ``scenario`` is that of the first seed."""
 
     scenario: Scenario = Scenario(1)  # noqa: RUF009 - frozen
-    seeds: int = 100
+    seeds: int = SEEDS
     jobs: int = 2
     as_json: bool = False
     shrink_s: float = SHRINK_S

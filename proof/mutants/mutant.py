@@ -15,3 +15,13 @@ class Mutant:
     old: str
     new: str
     elsewhere: str = ""
+
+    @property
+    def test(self) -> str:
+        """The test that finds the mutant; empty if seeds do."""
+        return self.elsewhere.partition("; ")[0]
+
+    @property
+    def reason(self) -> str:
+        """Why no simulation finds the mutant."""
+        return self.elsewhere.partition("; ")[2]

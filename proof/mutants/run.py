@@ -1,4 +1,4 @@
-"""Run the mutants: each must be found by some seed, or the simulation proves little.
+"""Run the mutants: each must be found by some seed, or by the test that it names.
 
 Each is one change of the source, made in a copy that a process of its own runs.
 """
@@ -6,12 +6,14 @@ Each is one change of the source, made in a copy that a process of its own runs.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ from proof.mutants.mutant import Mutant
 from proof.mutants.shop_days import SHOP_DAYS
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("wechat", "storage", "handlers", "service", "proof")
+FAILED = re.compile(r"^\d+ failed", re.MULTILINE)
+"""pytest's last line. A test that could not start is an error and does not count."""
+NOT_COPIED = (".*", "__pycache__", "var", "node_modules")
 START_S, LONGEST_SEED_S = 300.0, 5.0
 """Time limits of a broken build: to begin and to end, including one seed that never ends; and for each seed."""
 
@@ -292,36 +296,62 @@ def find(mutant: Mutant, seeds: int, shrink_s: float = 0.0) -> dict[str, Any] | 
 
     With ``shrink_s`` the failing scenario is made smaller for so many seconds.
     """
-    with tempfile.TemporaryDirectory(prefix="fenpay-mutant-") as name:
-        root = Path(name)
-        for folder in COPIED:
-            shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-        for module in ROOT.glob("*.py"):
-            shutil.copy(module, root)
-        apply(mutant, root)
-        command = [sys.executable, "-m", "proof.mutants.run", str(seeds), str(shrink_s)]
-        limit_s = START_S + shrink_s + seeds * LONGEST_SEED_S
-        try:
-            done = subprocess.run(  # noqa: S603 - our own source
-                command, cwd=root, capture_output=True, text=True, timeout=limit_s, check=True
-            )
-        except subprocess.TimeoutExpired:  # one slow build must not end the table
-            return None
+    command = ["-m", "proof.mutants.run", str(seeds), str(shrink_s)]
+    with break_copy(mutant) as root:
+        done = _run(command, root, START_S + shrink_s + seeds * LONGEST_SEED_S)
+    if done is None:
+        return None
+    done.check_returncode()
     found: dict[str, Any] | None = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
+def fails_test(mutant: Mutant) -> bool:
+    """Whether the test that ``mutant`` names fails in the broken build, in time. False also if pytest is missing."""
+    with break_copy(mutant) as root:
+        done = _run(["-m", "pytest", "-n0", "-x", "-p", "no:cacheprovider", mutant.test], root, START_S)
+    return done is not None and bool(FAILED.search(done.stdout))
+
+
+@contextmanager
+def break_copy(mutant: Mutant) -> Iterator[Path]:
+    """Copy the project to a temporary folder, apply ``mutant`` there, and return the folder."""
+    with tempfile.TemporaryDirectory(prefix="fenpay-mutant-") as name:
+        root = Path(name, "fenpay")
+        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        apply(mutant, root)
+        yield root
+
+
+def _run(options: Sequence[str], root: Path, limit_s: float) -> subprocess.CompletedProcess[str] | None:
+    """Run Python in ``root``. None if it takes too long: one slow build must not end the table."""
+    command = [sys.executable, *options]
+    try:
+        return subprocess.run(  # noqa: S603 - our own source
+            command, cwd=root, capture_output=True, text=True, timeout=limit_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
+
+
 def run_mutants(seeds: int, jobs: int, console: Console, chosen: Sequence[Mutant] = MUTANTS) -> int:
-    """Print which seed finds each mutant; return the exit status, 1 if one is not found."""
+    """Print what finds each mutant; return the exit status, 1 if one is not found."""
     missed = 0
     with ThreadPoolExecutor(jobs) as pool:
-        for mutant, found in zip(chosen, pool.map(partial(find, seeds=seeds), chosen), strict=True):
-            missed += found is None and not mutant.elsewhere
-            seen = f"✘ not within {seeds} seeds" if not mutant.elsewhere else f"– {mutant.elsewhere}"
-            seen = f"✔ seed {found['seed']}: {found['failure']}" if found else seen
-            console.print(f"{mutant.name}\n    {seen}", highlight=False, soft_wrap=True)
+        for mutant, (found, line) in zip(chosen, pool.map(partial(_try, seeds=seeds), chosen), strict=True):
+            missed += not found
+            console.print(f"{mutant.name}\n    {'✔' if found else '✘'} {line}", highlight=False, soft_wrap=True)
     console.print(f"{missed} of {len(chosen)} broken builds missed", highlight=False)
     return 1 if missed else 0
+
+
+def _try(mutant: Mutant, seeds: int) -> tuple[bool, str]:
+    """Return whether the mutant is found, and a line for the table: by its test if it names one, else by seeds."""
+    if mutant.test:
+        failed = fails_test(mutant)
+        return failed, f"{mutant.test} {'fails' if failed else 'does not fail'}; {mutant.reason}"
+    found = find(mutant, seeds)
+    return found is not None, f"seed {found['seed']}: {found['failure']}" if found else f"not within {seeds} seeds"
 
 
 def main() -> None:

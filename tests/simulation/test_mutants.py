@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proof.mutants.mutant import Mutant
-from proof.mutants.run import MUTANTS, ROOT, apply, find
+from proof.mutants.run import MUTANTS, ROOT, apply, fails_test, find
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.name)
@@ -41,7 +42,15 @@ def test_no_two_have_the_same_name() -> None:
 
 @pytest.mark.parametrize("mutant", [each for each in MUTANTS if each.elsewhere], ids=lambda each: each.name)
 def test_the_test_that_finds_it_is_there(mutant: Mutant) -> None:
-    where, _, why = mutant.elsewhere.partition("; ")
-    file, _, test = where.partition("::")
+    file, _, test = mutant.test.partition("::")
     assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8")
-    assert why
+    assert mutant.reason
+
+
+@pytest.mark.slow
+def test_a_build_counts_as_found_only_if_its_test_fails_in_it() -> None:
+    paid = next(mutant for mutant in MUTANTS if mutant.name == "a paid order is closed")
+    assert fails_test(paid)
+    file = paid.test.partition("::")[0]
+    assert not fails_test(replace(paid, elsewhere=f"{file}::test_a_note_is_added_once"))
+    assert not fails_test(replace(paid, elsewhere=f"{file}::test_that_is_not_there"))
