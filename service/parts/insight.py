@@ -5,7 +5,7 @@ from __future__ import annotations
 from handlers.web.services import Insight
 from storage.stores.all import Stores
 from wechat.domain.ports import Runtime
-from wechat.live.feed import LiveFeed
+from wechat.live.feed import LiveFeed, Records
 from wechat.orders.updates import OrderUpdates
 from wechat.statistics.days import SummaryLease
 from wechat.statistics.statistics import Statistics
@@ -15,7 +15,8 @@ from wechat.support.worker import Worker
 
 def build_insight(mchid: str, store: Stores, updates: OrderUpdates, runtime: Runtime) -> Insight:
     """Build statistics and live feed for pages; changes of orders are reported to the feed."""
-    live = LiveFeed(mchid, store.orders, store.alarms, runtime)
+    records = Records(store.orders, store.alarms, store.approvals, store.deliveries)
+    live = LiveFeed(mchid, records, runtime)
     updates.observers += (live.note,)
     return Insight(Statistics(mchid, store.summaries, store.statistics_entries, runtime.clock), live, store.calls)
 

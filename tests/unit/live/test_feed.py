@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,14 +13,16 @@ import pytest
 
 from storage.stores.all import ORDERS as ORDERS_COLLECTION
 from tests.contract.samples import MCHID, NOW, a_fact, a_refund, an_order
-from tests.storage.values import an_alarm
+from tests.storage.values import a_delivery, an_alarm, an_approval
 from tests.support.clock import ManualClock
 from tests.support.core import Backend, Core
+from wechat.domain.approvals import DECIDE_WITHIN, ApprovalState
+from wechat.domain.deliveries import Attempt, DeliveryState
 from wechat.domain.errors import StoreUnavailable, TooMany
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.payments import record_payment
 from wechat.live import feed as feed_module
-from wechat.live.feed import MOST_QUEUED, MOST_WATCHERS, LiveFeed, Notice, Topic, Watcher
+from wechat.live.feed import MOST_QUEUED, MOST_WATCHERS, LiveFeed, Notice, Records, Topic, Watcher
 
 ORDERS = [Topic.ORDERS]
 
@@ -29,13 +33,21 @@ class Process:
     def __init__(self, backend: Backend) -> None:
         self.core = Core(backend)
         stores = self.core.stores
-        self.feed = LiveFeed(MCHID, stores.orders, stores.alarms, backend.runtime())
+        records = Records(stores.orders, stores.alarms, stores.approvals, stores.deliveries)
+        self.feed = LiveFeed(MCHID, records, backend.runtime())
         self.core.updates.observers = (self.feed.note,)
 
     async def create(self, number: str = "order-1", **changes: Any) -> Order:
         order = an_order(number, **changes)
         await self.core.updates.insert(order)
         return order
+
+    async def change(self, store: str, key: str, **changes: Any) -> None:
+        """Change a stored value as another process does, of which the feed is told nothing."""
+        values = getattr(self.core.stores, store)
+        stored = await values.get(key)
+        assert stored
+        assert await values.replace(stored, replace(stored.value, **changes), f"change-{secrets.token_hex(4)}")
 
     async def pay(self, order: Order) -> None:
         fact = a_fact(order)
@@ -125,6 +137,77 @@ async def test_a_new_alarm_and_one_that_was_seen_are_told_to_those_who_watch_ala
         await process.create()
         await process.feed.read_changes()
         assert await told(watcher) == [Notice(Topic.ALARMS)]
+
+
+async def test_the_end_of_an_older_alarm_is_told_too(backend: Backend) -> None:
+    process = Process(backend)
+    await process.core.stores.alarms.insert(an_alarm("paid_late-01"), "write-1")
+    await process.core.stores.alarms.insert(replace(an_alarm("slow-01"), last_at=NOW + timedelta(hours=1)), "write-2")
+    with process.feed.watch([Topic.ALARMS]) as watcher:
+        await process.feed.read_changes()
+        await process.change("alarms", "paid_late-01", seen_at=NOW, seen_by="anna")
+        await process.feed.read_changes()
+        assert await told(watcher) == [Notice(Topic.ALARMS)]
+
+
+async def test_an_approval_is_told_when_it_is_asked_for_when_it_is_decided_and_when_it_expires(
+    backend: Backend,
+) -> None:
+    process = Process(backend)
+    approvals = process.core.stores.approvals
+    with process.feed.watch([Topic.ALARMS]) as watcher:
+        await process.feed.read_changes()
+        for approval_id in ("a1", "a2"):
+            assert await approvals.insert(an_approval(id=approval_id), f"write-{approval_id}")
+        await process.feed.read_changes()
+        assert await told(watcher) == [Notice(Topic.ALARMS)]
+        await process.change("approvals", "a1", state=ApprovalState.DECLINED)
+        await process.feed.read_changes()
+        await process.feed.read_changes()
+        assert await told(watcher) == [Notice(Topic.ALARMS)]
+        backend.clock.advance(DECIDE_WITHIN.total_seconds())
+        await process.feed.read_changes()
+        assert await told(watcher) == [Notice(Topic.ALARMS)]
+
+
+async def test_a_delivery_that_is_given_up_and_sent_again_is_told_to_those_who_watch_alarms(backend: Backend) -> None:
+    process = Process(backend)
+    delivery = a_delivery()
+    await process.core.stores.deliveries.insert(delivery, "write-1")
+    with process.feed.watch([Topic.ALARMS]) as watcher:
+        await process.feed.read_changes()
+        for state in (DeliveryState.DEAD, DeliveryState.PENDING):
+            await process.change("deliveries", delivery.id, state=state)
+            await process.feed.read_changes()
+            assert await told(watcher) == [Notice(Topic.ALARMS)]
+
+
+async def test_an_attempt_to_deliver_is_told_to_the_page_of_its_order_alone(backend: Backend) -> None:
+    process = Process(backend)
+    order = await process.create("order-1", created_at=NOW)
+    delivery = a_delivery(number=order.out_trade_no)
+    await process.core.stores.deliveries.insert(delivery, "write-1")
+    with process.feed.watch([], "order-1") as page, process.feed.watch(ORDERS) as listing:
+        await process.feed.read_changes()
+        await told(page)
+        await told(listing)
+        await process.change("deliveries", delivery.id, attempts=(Attempt(NOW, "503", 0.25),))
+        await process.feed.read_changes()
+        await process.feed.read_changes()
+        assert await told(page) == [Notice(Topic.ORDERS, "order-1")]
+        assert await told(listing) == []
+
+
+async def test_a_note_is_told_to_the_page_of_its_order(backend: Backend) -> None:
+    here, there = Process(backend), Process(backend)
+    await here.create("order-1", created_at=NOW)
+    with here.feed.watch([], "order-1") as watcher:
+        await here.feed.read_changes()
+        await told(watcher)
+        for process, text in ((here, "called the payer"), (there, "the payer called back")):
+            await process.core.orders.write_note("order-1", text, by="anna")
+            await here.feed.read_changes()
+            assert await told(watcher) == [Notice(Topic.ORDERS, "order-1")]
 
 
 async def test_an_open_order_that_cannot_be_read_holds_up_no_other_page(backend: Backend) -> None:
