@@ -1,7 +1,7 @@
 // Pages that follow what happens, without being reloaded. Everything is read again from the server, by the page's own
 // addresses; without this script a page shows what it was when it was opened.
 //
-//   data-live="orders|alarms|order"   on an element that is read again when that happens
+//   data-live="orders alarms order"   on an element that is read again when one of these happens
 //   data-live-number="NUMBER"         with "order": which one
 //   data-live-url="/console/…"        where the element is read from; the answer takes its place
 //   data-live-every="MS"              how often it is read at most
@@ -10,6 +10,8 @@
 //                                     greatest first; a row is read from this address and its number, with the page's
 //                                     own filters. 204: it does not belong here
 //   data-live-state                   on an element whose data-state says "on" or "off"
+
+import { holdFocus } from "./focus.js";
 
 const AGAIN_MS = 1500;  // an element is read again no more often than this
 const LATER_MS = 30_000;  // until a stream that the server refused is tried again
@@ -23,7 +25,7 @@ function start() {
 
 function streamAddress() {
   const wanted = new URLSearchParams();
-  const topics = new Set(elements("[data-live]").map((element) => element.dataset.live));
+  const topics = new Set(elements("[data-live]").flatMap((element) => element.dataset.live.split(" ")));
   if (document.querySelector("[data-live-rows]")) topics.add("orders");
   const numbers = elements("[data-live-number]").map((element) => element.dataset.liveNumber);
   for (const topic of ["orders", "alarms"]) if (topics.has(topic)) wanted.append("topic", topic);
@@ -45,7 +47,7 @@ function connect(address, interrupted = false) {
     if (stream.readyState === EventSource.CLOSED) setTimeout(() => connect(address, true), LATER_MS);
   });
   stream.addEventListener("order", (event) => onOrder(JSON.parse(event.data)));
-  stream.addEventListener("alarms", () => elements('[data-live="alarms"]').forEach(readAgain));
+  stream.addEventListener("alarms", () => elements('[data-live~="alarms"]').forEach(readAgain));
   stream.addEventListener("missed", readAllAgain);
   addEventListener("pagehide", () => stream.close(), { once: true });
 }
@@ -55,8 +57,8 @@ function showState(state) {
 }
 
 function onOrder({ number }) {
-  elements('[data-live="orders"]').forEach(readAgain);
-  elements('[data-live="order"]').filter((element) => element.dataset.liveNumber === number).forEach(readAgain);
+  elements('[data-live~="orders"]').forEach(readAgain);
+  elements('[data-live~="order"]').filter((element) => element.dataset.liveNumber === number).forEach(readAgain);
   for (const rows of elements("[data-live-rows]")) readRow(rows, number);
 }
 
@@ -88,16 +90,18 @@ function isInUse(element) {
 async function replace(element, address) {
   const part = await fetchPart(address);
   if (!part?.firstElementChild) return;
-  const open = new Set([...element.querySelectorAll("details[open][id]")].map((each) => each.id));
-  const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
+  const giveFocusBack = holdFocus(element);
   const fresh = part.firstElementChild;
-  for (const details of fresh.querySelectorAll("details[id]")) if (open.has(details.id)) details.open = true;
+  for (const details of element.querySelectorAll("details[id]")) {
+    const same = fresh.querySelector(`#${CSS.escape(details.id)}`);
+    if (same) same.open = details.open;
+  }
   for (const kept of element.querySelectorAll("[data-live-keep][id]")) {
     fresh.querySelector(`#${CSS.escape(kept.id)}`)?.replaceWith(kept);
   }
   element.replaceWith(fresh);
-  if (focused) document.getElementById(focused)?.focus();
   settle(fresh);
+  giveFocusBack(fresh);
 }
 
 /** The list's first page takes the place of its rows; those further down are read one by one. Where so many have come

@@ -10,4 +10,4 @@ export function nameTimes(root) {
 }
 
 nameTimes(document);
-document.addEventListener("htmx:load", (event) => nameTimes(event.target));
+for (const name of ["htmx:load", "live:replaced"]) document.addEventListener(name, (event) => nameTimes(event.target));

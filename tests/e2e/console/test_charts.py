@@ -43,6 +43,9 @@ READ_AGAIN = """async () => {
 }"""
 """What live.js does with the part of the page that has the charts; the heading of the hours from then on."""
 
+ALARMS = "retry: 600000\n\nevent: alarms\ndata: {}\n\n"
+"""A stream that announces alarms once and is not opened again during a test."""
+
 
 @pytest.fixture(scope="module")
 async def cookie(services: Mapping[str, ServiceProcess], simulator: SimulatorProcess) -> dict[str, str]:
@@ -130,6 +133,18 @@ async def test_the_day_under_the_pointer_stays_when_the_figures_are_read_again(p
     await page.mouse.move(1, 1)
     await expect(heading).to_have_text(f"{days[-1]} 按小时")
     assert await page.evaluate(READ_AGAIN) == [f"{days[-1]} 按小时"]
+
+
+async def test_alarms_renew_the_overview_and_a_table_that_was_closed_stays_closed(page: Page) -> None:
+    await page.route("**/console/live?*", lambda route: route.fulfill(content_type="text/event-stream", body=ALARMS))
+    async with page.expect_request("**/console/live?*") as stream:
+        await page.reload()
+    assert (await stream.value).url.endswith("?topic=orders&topic=alarms")
+    table = page.locator("#history-table")
+    await table.locator("summary").click()
+    await page.locator("#parts").evaluate("parts => (parts.dataset.old = 1)")
+    await expect(page.locator("#parts:not([data-old])")).to_have_count(1, timeout=10_000)
+    await expect(table).to_have_js_property("open", False)
 
 
 async def test_each_span_draws_its_days(page: Page) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.payer import Payer
-from tests.http.client import Shop
+from tests.http.client import MERCHANT, Shop
 from tests.support.console import ConsoleBrowser, Operator
 from tests.support.service import ServiceProcess
 from tests.support.simulator import SimulatorProcess
@@ -54,6 +54,29 @@ async def test_a_payment_appears_and_what_was_opened_stays_open(
         assert await page.evaluate("navigator.clipboard.readText()") == payer.number
         await page.locator("pre[data-copy] + .copy").click()
         assert (await page.evaluate("navigator.clipboard.readText()")).startswith("curl -X POST")
+        await page.context.close()
+
+
+async def test_an_update_keeps_the_focus_and_says_times_in_the_readers_own_zone(
+    browser: Browser, services: Mapping[str, ServiceProcess], simulator: SimulatorProcess
+) -> None:
+    url, name = services["v3"].url, f"n-{secrets.token_hex(6)}"
+    await Operator(url).add_person(name, Role.SUPPORT)
+    async with Shop(url, simulator) as shop, ConsoleBrowser(url, name) as colleague:
+        await colleague.log_in()
+        number = str((await shop.sold())["out_trade_no"])
+        page = await watching(browser, url, number)
+        close = page.get_by_role("button", name="关闭订单")
+        await close.focus()
+        await colleague.post(f"/console/orders/{number}/notes", {"note": "已联系用户"})
+        await expect(page.locator("p.note")).to_have_text("已联系用户")
+        await expect(close).to_be_focused()
+        await expect(page.locator("time[title]").first).to_be_visible()
+        await expect(page.locator("time[datetime]:not([title])")).to_have_count(0)
+        closed = await shop.ask("POST", f"/api/orders/{number}/close", headers=MERCHANT)
+        assert closed.status == 200
+        await expect(close).to_have_count(0)  # it goes with what it was for
+        await expect(page.locator("[data-live=order]")).to_be_focused()
         await page.context.close()
 
 
