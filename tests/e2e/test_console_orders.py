@@ -187,3 +187,13 @@ async def test_a_row_that_changes_stays_the_one_that_was_reached(opened: Opener,
         close(service, number)
         await expect(row).to_contain_text("已关闭")
         await expect(row.locator("a").first).to_be_focused()
+
+
+async def test_an_order_with_a_line_break_in_a_cell_counts_once(opened: Opener) -> None:
+    body = '\ufeffnumber,item\r\n1,"two\r\n""lines"""\r\n2,tea\r\n'
+    headers = {"Content-Type": "text/csv", "Content-Disposition": 'attachment; filename="orders.csv"'}
+    async with opened() as page:
+        await page.route("**/console/orders.csv*", lambda route: route.fulfill(body=body, headers=headers))
+        async with page.expect_download():
+            await page.get_by_text("导出 CSV").click()
+        await expect(page.locator("#export [role=status]")).to_have_text("已导出 2 笔")

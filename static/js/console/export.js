@@ -3,6 +3,7 @@
 const place = document.querySelector("#export");
 const status = place?.querySelector("[role=status]");
 const LINE = 10;
+const QUOTE = 34;
 
 class Refused extends Error {}
 
@@ -20,13 +21,17 @@ async function download(link) {
   say(place.dataset.done, rows);
 }
 
-/** Each line but the headings is an order. */
+/** Each line but the headings is an order; line breaks between quotes belong to a cell. */
 async function readText(reader) {
   const parts = [];
   let rows = -1;
+  let isQuoted = false;
   for (let read; !(read = await reader.read()).done; ) {
     parts.push(read.value);
-    for (const byte of read.value) if (byte === LINE) rows += 1;
+    for (const byte of read.value) {
+      if (byte === QUOTE) isQuoted = !isQuoted;
+      else if (byte === LINE && !isQuoted) rows += 1;
+    }
     say(place.dataset.exporting, Math.max(rows, 0));
   }
   return { parts, rows };
