@@ -128,6 +128,35 @@ async def test_after_a_minute_without_an_answer_the_payer_may_ask_again(payer: P
     await payer.passes_time_until(payer.page.get_by_role("heading", name="支付成功"))
 
 
+async def test_at_the_end_of_its_time_the_page_is_loaded_again_unless_a_payment_is_under_way(payer: Payer) -> None:
+    await payer.page.clock.install()
+    await payer.check_out()
+    main, left = payer.page.locator("main"), payer.page.locator("#left")
+    for state in ("ready", "outside", "unsure"):
+        await main.evaluate("(main, state) => (main.dataset.state = state)", state)
+        async with payer.page.expect_navigation():
+            await payer.page.clock.fast_forward("31:00")
+        await expect(left).not_to_have_text("0:00")
+    await main.evaluate("main => (main.dataset.state = 'paying')")
+    await main.evaluate("main => (main.dataset.old = 1)")
+    await payer.page.clock.fast_forward("31:00")
+    await expect(left).to_have_text("0:00")
+    await expect(payer.page.locator("main[data-old]")).to_have_count(1)
+
+
+async def test_the_time_left_follows_the_simulators_clock(payer: Payer) -> None:
+    async def hurry(route: Route) -> None:
+        answer = await route.fetch()
+        body = re.sub(r'"seconds_left": ?\d+', '"seconds_left": 90', await answer.text())
+        await route.fulfill(response=answer, body=body)
+
+    await payer.check_out()
+    left = payer.page.locator("#left")
+    await expect(left).to_have_text(re.compile("^29:"))
+    await payer.page.route("**/pay/*", hurry)
+    await expect(left).to_have_text(re.compile("^1:"), timeout=10_000)
+
+
 async def test_tampered_parameters_are_refused_in_wechats_words_and_explained(payer: Payer) -> None:
     async def tamper(route: Route) -> None:
         answer = await route.fetch()
