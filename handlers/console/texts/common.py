@@ -26,6 +26,10 @@ TEXTS: Mapping[str, Bilingual] = {
     "filter": Bilingual("筛选", "Filter"),
     "clear": Bilingual("清除", "Clear"),
     "copied": Bilingual("已复制", "Copied"),
+    "load_failed": Bilingual("加载失败：{why}", "Loading failed: {why}"),
+    "no_answer": Bilingual(
+        "服务没有应答，请检查网络后重试", "The service does not answer; check the network and try again"
+    ),
     "log_out": Bilingual("退出登录", "Log out"),
     "simulated": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "in_memory": Bilingual(
