@@ -35,6 +35,7 @@ from cli.commands import (
 from cli.commands import doctor as doctor_view
 from cli.context import AsJson
 from cli.output import Screen, language, words
+from cli.simulation import given_options, refuse_combinations
 from scripts import demo as demonstration
 from scripts.steps import ROOT
 
@@ -85,12 +86,10 @@ def drill(
     )
 )
 def simulate(
+    context: typer.Context,
     seeds: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help=words("多少个种子；默认 100，与 --mutants 同用时 1000", "number of seeds: 100, with --mutants 1000"),
-        ),
+        typer.Option(min=1, help=words("多少个种子；默认 100，与 --mutants 同用时 1000", "100, with --mutants 1000")),
     ] = None,
     first: Annotated[int, typer.Option("--from", help=words("第一个种子", "the first one"))] = 1,
     days: Annotated[float, typer.Option(min=0.1, help=words("有故障的天数", "days with faults"))] = 3.0,
@@ -114,15 +113,15 @@ def simulate(
 ) -> None:
     """Simulate days with faults in virtual time, decided by a seed."""
     from proof.run import MUTANT_SEEDS, SEEDS, Options, choose_faults, main  # noqa: PLC0415 - nothing else needs it
-    from proof.simulation import Scenario  # noqa: PLC0415
+    from proof.simulation import Scenario  # noqa: PLC0415 - as above
 
+    refuse_combinations(given_options(context))
     try:
         left_out = choose_faults(without or [], only or [])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     scenario = Scenario(first if seed is None else seed, days, orders, first_order, processes, left_out)
-    number = seeds or (MUTANT_SEEDS if mutants else SEEDS)
-    options = Options(scenario, number, jobs, as_json=as_json, shrink_s=shrink)
+    options = Options(scenario, seeds or (MUTANT_SEEDS if mutants else SEEDS), jobs, as_json, shrink)
     raise typer.Exit(main(options, one=seed is not None, trace=trace, mutants=mutants))
 
 

@@ -11,7 +11,7 @@ from proof.simulation import Outcome
 FIRST_LINES = 12
 LAST_LINES = 40
 LAST_FAULTS = 3
-ABOUT_PROCESSES = ("dies", "starts", "clock leaps", "faults end")
+ABOUT_PROCESSES = ("dies", "starts", "clock leaps", "clock is set", "faults end")
 
 
 def write_page(outcome: Outcome) -> Iterator[str]:
@@ -21,7 +21,8 @@ def write_page(outcome: Outcome) -> Iterator[str]:
     yield f"  {outcome.orders} orders, {outcome.processes} processes, {outcome.simulated_s / 86400:.1f} days"
     yield ""
     yield from _shorten([*_story(outcome)])
-    yield f"✘ {outcome.lines[-1].clock}  {outcome.failure}"
+    if outcome.lines:  # an error may come before the first
+        yield f"✘ {outcome.lines[-1].clock}  {outcome.failure}"
     yield ""
     yield "again, with every line:"
     yield f"  {command(outcome)} --trace"

@@ -54,23 +54,42 @@ def run_seeds(options: Options, console: Console) -> int:
             return 1
     if options.as_json:
         print(json.dumps(total.figures()))
-        return 0
-    for line in total.text():
-        console.print(line, highlight=False, soft_wrap=True)
-    return 0
+    else:
+        for line in total.text():
+            console.print(line, highlight=False, soft_wrap=True)
+    return 1 if total.impossible else 0
 
 
 def run_one(options: Options, console: Console, *, trace: bool) -> int:
     """Simulate one seed and print its history, or its whole trace; return the exit status."""
     outcome = simulate(options.scenario)
-    if trace:
-        for line in outcome.lines:
-            print(line)
+    lines = [str(line) for line in outcome.lines] if trace else []
+    if options.as_json:
+        document = _failure_document(outcome) if outcome.failure else _figures_of(outcome)
+        print(json.dumps(document | ({"trace": lines} if trace else {})))
+        return 1 if outcome.failure else 0
+    for line in lines:
+        print(line)
     if outcome.failure:
         _print_failure(outcome, console, replace(options, shrink_s=0))
         return 1
     console.print(f"✔ seed {options.scenario.seed}: {outcome.orders} orders, {outcome.steps:,} steps", highlight=False)
     return 0
+
+
+def _figures_of(outcome: Outcome) -> dict[str, Any]:
+    """Return the figures of one seed that held."""
+    return {
+        "seed": outcome.scenario.seed,
+        "orders": outcome.orders,
+        "processes": outcome.processes,
+        "days": round(outcome.simulated_s / 86400, 1),
+        "payments": outcome.payments,
+        "promised": outcome.promised,
+        "writes_checked": outcome.checked,
+        "steps": outcome.steps,
+        "faults": {fault.name: outcome.faults[fault] for fault in Fault},
+    }
 
 
 def first_failure(seeds: Iterable[int]) -> Outcome | None:
@@ -93,20 +112,26 @@ def shrink_for(seconds: float, failed: Outcome) -> Outcome:
 
 class _Sums:
     def __init__(self) -> None:
-        self.seeds = self.orders = self.steps = self.checked = 0
+        self.seeds = self.orders = self.steps = self.checked = self.payments = self.promised = 0
         self.order_days = self.cpu_s = 0.0
         self.faults: Counter[Fault] = Counter()
         self.reached: dict[str, int] = {}
+        self.impossible: dict[tuple[str, Fault], int] = {}
+        """Pairs that were reached although they are called impossible, and the first seed that did."""
 
     def add(self, outcome: Outcome) -> None:
         self.seeds += 1
         self.orders += outcome.orders
         self.steps += outcome.steps
         self.checked += outcome.checked
+        self.payments += outcome.payments
+        self.promised += outcome.promised
         self.order_days += outcome.orders * outcome.simulated_s / 86400
         self.cpu_s += outcome.cpu_s
         self.faults.update(outcome.faults)
         merge(self.reached, outcome.reached)
+        for pair in list_contradictions(outcome.reached):
+            self.impossible.setdefault(pair, outcome.scenario.seed)
 
     def figures(self) -> dict[str, Any]:
         reached, pairs = count_pairs(self.reached)
@@ -116,9 +141,15 @@ class _Sums:
             "order_days": round(self.order_days),
             "order_days_per_s": round(self.order_days / self.cpu_s),
             "writes_checked": self.checked,
+            "payments": self.payments,
+            "promised": self.promised,
             "steps": self.steps,
             "faults": {fault.name: self.faults[fault] for fault in Fault},
             "pairs": {"reached": reached, "of": pairs},
+            "impossible": [
+                {"transition": transition, "fault": fault.option, "seed": seed}
+                for (transition, fault), seed in self.impossible.items()
+            ],
             "not_reached": {
                 transition: [fault.option for fault in faults]
                 for transition, faults in list_missing(self.reached).items()
@@ -128,15 +159,17 @@ class _Sums:
 
     def text(self) -> Iterator[str]:
         yield (
-            f"✔ {self.seeds:,} seeds, {self.orders:,} orders, {self.checked:,} writes of orders checked, "
+            f"{'✘' if self.impossible else '✔'} {self.seeds:,} seeds, {self.orders:,} orders, "
+            f"{self.checked:,} writes of orders checked, "
             f"{self.steps:,} steps; {self.order_days / self.cpu_s:.0f} order-days a second on one core"
         )
+        yield f"{self.promised:,} of {self.payments:,} payments had to be known by a time limit, and were"
         for fault in Fault:
             yield f"  {self.faults[fault]:9,}  {fault}"
         reached, pairs = count_pairs(self.reached)
         yield f"{reached:,} of {pairs:,} pairs of a transition and a fault about it were reached"
-        for transition, fault in list_contradictions(self.reached):
-            yield f"  ✘ {transition} with {fault.option}, which proof/checks/coverage.py calls impossible"
+        for (transition, fault), seed in self.impossible.items():
+            yield f"  ✘ seed {seed}: {transition} with {fault.option}, which proof/checks/coverage.py calls impossible"
         yield from self._list_missing()
 
     def _list_missing(self) -> Iterator[str]:
@@ -188,18 +221,18 @@ def _without_lines(scenario: Scenario) -> Outcome:
 def _print_failure(failed: Outcome, console: Console, options: Options) -> None:
     """Print one page: the violation, and the history of its order, in a scenario made smaller."""
     outcome = shrink_for(options.shrink_s, failed)
-    page = [*write_page(outcome)]
     if options.as_json:
-        print(
-            json.dumps(
-                {"seed": outcome.scenario.seed, "failure": outcome.failure, "replay": command(outcome), "page": page}
-            )
-        )
+        print(json.dumps(_failure_document(outcome)))
         return
     if outcome is not failed:
         console.print(f"made smaller; before: {failed.failure}, by {command(failed)}", highlight=False, soft_wrap=True)
-    for text in page:
+    for text in write_page(outcome):
         console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _failure_document(outcome: Outcome) -> dict[str, Any]:
+    page = [*write_page(outcome)]
+    return {"seed": outcome.scenario.seed, "failure": outcome.failure, "replay": command(outcome), "page": page}
 
 
 def main(options: Options, *, one: bool, trace: bool, mutants: bool) -> int:
@@ -208,7 +241,7 @@ def main(options: Options, *, one: bool, trace: bool, mutants: bool) -> int:
     if mutants:
         from proof.mutants.run import run_mutants  # noqa: PLC0415 - it copies the source
 
-        return run_mutants(options.seeds, options.jobs, console)
+        return run_mutants(options.seeds, options.jobs, console, as_json=options.as_json)
     if one:
         return run_one(options, console, trace=trace)
     return run_seeds(options, console)

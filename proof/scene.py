@@ -53,6 +53,9 @@ HOSTS_APART = 0.5
 WITH_FAULTS_TO_THE_END = 0.5
 """The share of seeds with faults until the days are over, including faults of bills; in the others, until nobody acts
 any more."""
+PROCESSES_STAY = 0.5
+"""The share of seeds whose living processes stay when the faults end; in the others a new one takes the place of each.
+A restart would heal a worker or a key ring that hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Shape:
     begins_h: float
     hosts_apart: bool
     faults_to_the_end: bool
+    processes_stay: bool
 
     @classmethod
     def of(cls, chance: Chance, days: float, orders: int | None = None, processes: int | None = None) -> Shape:
@@ -76,7 +80,8 @@ class Shape:
         within_s = stream.choice([BURST_S, HOUR_S, days * DAY_S / 2, days * DAY_S])
         begins_h = stream.choice(BEGINS_H)
         apart, to_the_end = stream.random() < HOSTS_APART, stream.random() < WITH_FAULTS_TO_THE_END
-        return cls(orders or drawn[0], processes or drawn[1], within_s, policy, begins_h, apart, to_the_end)
+        stay = chance.stream("processes at the end").random() < PROCESSES_STAY
+        return cls(orders or drawn[0], processes or drawn[1], within_s, policy, begins_h, apart, to_the_end, stay)
 
 
 class Scene:
@@ -106,7 +111,7 @@ class Scene:
         self.account.bills.plan(beijing_day(self.begins))
         self.receivers = [kind(self.faults, chance, self.trace) for kind in (Receiver, DistantReceiver)]
         self.official_account = World(
-            self.faults.of("", "office"), self._clock, chance.stream("office"), self.trace, self._report
+            self.faults.of("", "office"), self._clock, chance.stream("office"), self.trace, self.report
         )
         self.alarms: list[Alarm] = []
         self._polls = Polls(self.database)
@@ -146,6 +151,29 @@ class Scene:
             bills_in=self._bills_in,
         )
 
+    def report(self, what: str) -> None:
+        """Record a violation, which ends the run."""
+        self.people.wrong.append(what)
+        self.changed.set()
+
+    def end_faults(self) -> None:
+        """End all faults, and give all processes the right time: the living ones stay in some seeds."""
+        self.faults.stop()
+        self.official_account.end_faults()
+        if self.shape.processes_stay:
+            self._set_clocks()  # a dead process is replaced within minutes in any case
+        else:
+            self.cluster.replace_all()
+
+    def _set_clocks(self) -> None:
+        for process in self.cluster.processes:
+            by = self._clock.offset - process.clock.offset
+            if by and process.state.alive:
+                process.leap(by)
+                self.faults.occurrences.forget(process.state.name)
+                self.official_account.note_process()
+                self.trace.add(process.state.name, "clock is set", str(by))
+
     def at_rest(self) -> bool:
         """Whether nothing will happen any more except bills."""
         dates = ((ORDERS, "due_at"), (ORDERS, "outbox_due_at"), (DELIVERIES, "due_at"))
@@ -167,11 +195,6 @@ class Scene:
         bills, policy = self.account.bills, self.shape.late_policy
         span = self.begins, self._clock.now()
         return Evidence(self.database, self.world, bills, self.journal, orders, policy, *span)
-
-    def _report(self, what: str) -> None:
-        """Record a violation about tokens or keys."""
-        self.people.wrong.append(what)
-        self.changed.set()
 
     def _on_fault(self, whom: str, fault: Fault) -> None:
         self.journal.on_fault(fault)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -22,8 +23,9 @@ from proof.checks.invariants import Broken, check_end
 from proof.checks.promises import check_promises
 from proof.faults import Fault
 from proof.runtime.chance import Chance
+from proof.runtime.errors import describe, describe_unhandled
 from proof.runtime.loop import Deadlock, SimulatedLoop
-from proof.runtime.trace import Line
+from proof.runtime.trace import Line, first_order_in
 from proof.scene import DAY_S, Scene, Shape
 
 NONE = "none"
@@ -70,8 +72,9 @@ class Outcome:
     processes: int = 0
     steps: int = 0
     checked: int = 0
+    payments: int = 0
     promised: int = 0
-    """The number of payments to which the promise applied."""
+    """The number of payments to which the promise applied, of all ``payments`` at WeChat."""
     simulated_s: float = 0.0
     cpu_s: float = 0.0
     faults: Counter[Fault] = field(default_factory=Counter)
@@ -79,9 +82,14 @@ class Outcome:
     """See Coverage."""
     lines: list[Line] = field(default_factory=list)
 
+    def fail(self, text: str, about: str = "") -> None:
+        """Record the failure, unless there is an earlier one; it is ``about`` the order that the text names."""
+        if not self.failure:
+            self.failure, self.about = text, about or first_order_in(text)
+
 
 def simulate(scenario: Scenario) -> Outcome:
-    """Run one seed. Never raises for faults of the service: they are the outcome's ``failure``."""
+    """Run one seed. Never raises for faults of the service or of a check: they are the outcome's ``failure``."""
     outcome = Outcome(scenario)
     with silence_logs() as crashes:
         _run(scenario, outcome, crashes)
@@ -91,20 +99,33 @@ def simulate(scenario: Scenario) -> Outcome:
 def _run(scenario: Scenario, outcome: Outcome, crashes: Sequence[str]) -> None:
     chance = Chance(scenario.seed)
     loop = SimulatedLoop(chance.stream("loop"), MOST_STEPS)
+    unhandled: list[str] = []
+    loop.set_exception_handler(lambda _, context: unhandled.append(describe_unhandled(context)))
     kept: list[Scene] = []  # its waiting tasks must not be collected before they are cancelled
     started = time.process_time()
-    try:
-        with tempfile.TemporaryDirectory(prefix="fenpay-proof-", dir=IN_MEMORY) as directory:
-            loop.run_until_complete(_run_scenario(loop, chance, outcome, Path(directory), kept))
-    except Broken as broken:
-        outcome.failure, outcome.about = str(broken), broken.about
-    except Deadlock as deadlock:
-        outcome.failure = f"deadlock: {deadlock}"
-    if crashes and not outcome.failure:
-        outcome.failure = f"a worker survived an error that the service does not promise: {crashes[0]}"
+    with _failing(outcome), tempfile.TemporaryDirectory(prefix="fenpay-proof-", dir=IN_MEMORY) as directory:
+        loop.run_until_complete(_run_scenario(loop, chance, outcome, Path(directory), kept))
+    for crash in crashes:
+        outcome.fail(f"a worker survived an error that the service does not promise: {crash}")
     outcome.steps, outcome.simulated_s = loop.steps, loop.time()
     outcome.cpu_s = time.process_time() - started
-    _discard(loop)
+    with _failing(outcome):
+        _discard(loop)
+    for error in unhandled:
+        outcome.fail(f"nobody handled an error: {error}")
+
+
+@contextmanager
+def _failing(outcome: Outcome) -> Iterator[None]:
+    """Record what is raised as the failure of ``outcome``."""
+    try:
+        yield
+    except Broken as broken:
+        outcome.fail(str(broken), broken.about)
+    except Deadlock as deadlock:
+        outcome.fail(f"deadlock: {deadlock}")
+    except Exception as error:
+        outcome.fail(f"the run ended with an error: {describe(error)}")
 
 
 @contextmanager
@@ -118,7 +139,8 @@ def silence_logs() -> Iterator[list[str]]:
 
     class Quiet(structlog.make_filtering_bound_logger(logging.CRITICAL)):  # type: ignore[misc]  # made at run time
         def exception(self, event: str, **fields: object) -> None:
-            crashes.append(f"{event}: {sys.exception()!r}")
+            about = first_order_in(str(fields))
+            crashes.append(f"{event}{about and f' of {about}'}: {sys.exception()!r}")
 
     nowhere = structlog.ReturnLogger()
     structlog.configure(
@@ -147,16 +169,16 @@ async def _run_scenario(
     bookkeeping = loop.create_task(keeper.work())
     faulty = (scene.cluster.inject_faults, scene.official_account.inject_faults, scene.account.outage.inject_faults)
     accidents = [loop.create_task(each()) for each in (*faulty, scene.visitors.visit)]
+    for task in (bookkeeping, *accidents):
+        task.add_done_callback(partial(_report_error, scene))
     for number in range(scenario.first_order, scenario.first_order + shape.orders):
         people.begin(people.buy(f"order-{number:02}", shape.within_s))
     watch = Watch(scene)
     await watch.wait(scenario.days * DAY_S, until=lambda: not people.busy and not shape.faults_to_the_end)
     trace.add("proof", "faults end")
-    scene.faults.stop()
     for task in accidents:
         task.cancel()
-    scene.official_account.end_faults()
-    scene.cluster.replace_all()
+    scene.end_faults()
     people.begin(people.resend_events(scene.dead_events()))
     await watch.wait(REST_DAYS * DAY_S, until=scene.at_rest)
     await watch.wait(BOOK_DAYS * DAY_S, until=lambda: keeper.is_done)
@@ -166,6 +188,13 @@ async def _run_scenario(
         raise Broken(wrong)
     watch.check()
     outcome.checked, outcome.promised = scene.invariants.checked, scene.journal.promised
+    outcome.payments = len(scene.world.payments)
+
+
+def _report_error(scene: Scene, task: asyncio.Task[None]) -> None:
+    """Report the error that ended a task which nobody awaits."""
+    if not task.cancelled() and (error := task.exception()):
+        scene.report(f"work beside the orders ended with an error: {describe(error)}")
 
 
 def _check_end(scene: Scene) -> None:

@@ -6,32 +6,20 @@ Each is one change of the source, made in a copy that a process of its own runs.
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from proof.mutants.books import BOOK_MUTANTS
+from proof.mutants.builds import NoResult, fails_test, find, tests_that_hold
 from proof.mutants.guards import GUARDED
 from proof.mutants.leases import LEASES
 from proof.mutants.mutant import Mutant
 from proof.mutants.shop_days import SHOP_DAYS
-
-ROOT = Path(__file__).parents[2]
-FAILED = re.compile(r"^\d+ failed", re.MULTILINE)
-"""pytest's last line. A test that could not start is an error and does not count."""
-NOT_COPIED = (".*", "__pycache__", "var", "node_modules")
-START_S, LONGEST_SEED_S = 300.0, 5.0
-"""Time limits of a broken build: to begin and to end, including one seed that never ends; and for each seed."""
 
 PAYMENTS = "wechat/domain/payments.py"
 REFUNDS = "wechat/domain/refunds.py"
@@ -282,76 +270,45 @@ MUTANTS = (
 )
 
 
-def apply(mutant: Mutant, root: Path) -> None:
-    """Apply the mutant to the source under ``root``. Raises ValueError if the source has changed."""
-    file = root / mutant.file
-    text = file.read_text(encoding="utf-8")
-    if text.count(mutant.old) != 1:
-        raise ValueError(f"{mutant.name}: {mutant.file} has changed")
-    file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-
-
-def find(mutant: Mutant, seeds: int, shrink_s: float = 0.0) -> dict[str, Any] | None:
-    """Return the first seed that finds ``mutant``, with its failure; None if none does in time.
-
-    With ``shrink_s`` the failing scenario is made smaller for so many seconds.
-    """
-    command = ["-m", "proof.mutants.run", str(seeds), str(shrink_s)]
-    with break_copy(mutant) as root:
-        done = _run(command, root, START_S + shrink_s + seeds * LONGEST_SEED_S)
-    if done is None:
-        return None
-    done.check_returncode()
-    found: dict[str, Any] | None = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def fails_test(mutant: Mutant) -> bool:
-    """Whether the test that ``mutant`` names fails in the broken build, in time. False also if pytest is missing."""
-    with break_copy(mutant) as root:
-        done = _run(["-m", "pytest", "-n0", "-x", "-p", "no:cacheprovider", mutant.test], root, START_S)
-    return done is not None and bool(FAILED.search(done.stdout))
-
-
-@contextmanager
-def break_copy(mutant: Mutant) -> Iterator[Path]:
-    """Copy the project to a temporary folder, apply ``mutant`` there, and return the folder."""
-    with tempfile.TemporaryDirectory(prefix="fenpay-mutant-") as name:
-        root = Path(name, "fenpay")
-        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
-        apply(mutant, root)
-        yield root
-
-
-def _run(options: Sequence[str], root: Path, limit_s: float) -> subprocess.CompletedProcess[str] | None:
-    """Run Python in ``root``. None if it takes too long: one slow build must not end the table."""
-    command = [sys.executable, *options]
+def run_mutants(
+    seeds: int, jobs: int, console: Console, chosen: Sequence[Mutant] = MUTANTS, *, as_json: bool = False
+) -> int:
+    """Print what finds each mutant; return the exit status, 1 if one is not found. One without a result does not end
+    the table."""
     try:
-        return subprocess.run(  # noqa: S603 - our own source
-            command, cwd=root, capture_output=True, text=True, timeout=limit_s, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def run_mutants(seeds: int, jobs: int, console: Console, chosen: Sequence[Mutant] = MUTANTS) -> int:
-    """Print what finds each mutant; return the exit status, 1 if one is not found."""
-    missed = 0
+        holding, control = tests_that_hold(chosen), "it does not pass"
+    except NoResult as error:
+        holding, control = frozenset(), str(error)
+    rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(jobs) as pool:
-        for mutant, (found, line) in zip(chosen, pool.map(partial(_try, seeds=seeds), chosen), strict=True):
-            missed += not found
-            console.print(f"{mutant.name}\n    {'✔' if found else '✘'} {line}", highlight=False, soft_wrap=True)
-    console.print(f"{missed} of {len(chosen)} broken builds missed", highlight=False)
+        tried = pool.map(partial(_try, seeds=seeds, holding=holding, control=control), chosen)
+        for mutant, (found, line) in zip(chosen, tried, strict=True):
+            rows.append({"name": mutant.name, "found": found, "result": line})
+            if not as_json:
+                console.print(f"{mutant.name}\n    {'✔' if found else '✘'} {line}", highlight=False, soft_wrap=True)
+    missed = sum(not row["found"] for row in rows)
+    if as_json:
+        print(json.dumps({"builds": rows, "missed": missed}))
+    else:
+        console.print(f"{missed} of {len(rows)} broken builds missed", highlight=False)
     return 1 if missed else 0
 
 
-def _try(mutant: Mutant, seeds: int) -> tuple[bool, str]:
-    """Return whether the mutant is found, and a line for the table: by its test if it names one, else by seeds."""
-    if mutant.test:
+def _try(mutant: Mutant, seeds: int, holding: Set[str], control: str) -> tuple[bool, str]:
+    """Return whether the mutant is found, and a line for the table: by its test if it names one, else by seeds.
+
+    ``control`` says what is wrong with tests that are not among the ``holding`` ones.
+    """
+    try:
+        if not mutant.test:
+            found = find(mutant, seeds)
+            return bool(found), f"seed {found['seed']}: {found['failure']}" if found else f"not within {seeds} seeds"
+        if mutant.test not in holding:
+            return False, f"{mutant.test}: {control} in a build that is not broken"
         failed = fails_test(mutant)
-        return failed, f"{mutant.test} {'fails' if failed else 'does not fail'}; {mutant.reason}"
-    found = find(mutant, seeds)
-    return found is not None, f"seed {found['seed']}: {found['failure']}" if found else f"not within {seeds} seeds"
+    except NoResult as error:
+        return False, str(error)
+    return failed, f"{mutant.test} {'fails' if failed else 'does not fail'}; {mutant.reason}"
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class SimulatedClock:
         return self._version
 
     def leap(self, by: timedelta) -> None:
-        """Set the clock ahead."""
+        """Set the clock ahead, or back if ``by`` is negative."""
         self._offset_s += by.total_seconds()
         self._asked_at_s = -1.0
         self._version += 1

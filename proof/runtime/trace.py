@@ -65,3 +65,9 @@ def orders_in(text: str | bytes) -> list[str]:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     return sorted(set(ORDER.findall(text)))
+
+
+def first_order_in(text: str) -> str:
+    """Return the order that ``text`` names first; empty if it names none."""
+    found = ORDER.search(text)
+    return found.group() if found else ""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from proof.mutants.builds import ROOT, NoResult, apply, fails_test, find, tests_that_hold
 from proof.mutants.mutant import Mutant
-from proof.mutants.run import MUTANTS, ROOT, apply, fails_test, find
+from proof.mutants.run import MUTANTS, run_mutants
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.name)
@@ -30,10 +33,34 @@ def test_a_change_of_what_is_no_longer_there_is_an_error(tmp_path: Path) -> None
         apply(Mutant("gone", "a.py", "x = 2\n", ""), tmp_path)
 
 
-def test_a_build_that_is_too_slow_does_not_end_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proof.mutants.run.START_S", 0.0)
-    monkeypatch.setattr("proof.mutants.run.LONGEST_SEED_S", 0.01)
-    assert find(MUTANTS[0], 1) is None
+def run_table(mutant: Mutant, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what the table says of one mutant that is not found."""
+    assert run_mutants(1, 1, Console(), [mutant], as_json=True) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["missed"] == 1
+    return str(document["builds"][0]["result"])
+
+
+def test_a_build_that_is_too_slow_does_not_end_the_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("proof.mutants.builds.START_S", 0.0)
+    monkeypatch.setattr("proof.mutants.builds.LONGEST_SEED_S", 0.01)
+    with pytest.raises(NoResult, match=r"^no result within 0\.01 s$"):
+        find(MUTANTS[0], 1)
+    assert run_table(MUTANTS[0], capsys) == "no result within 0.01 s"
+
+
+def test_a_build_that_does_not_start_does_not_end_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = Mutant("it does not start", "proof/mutants/mutant.py", "@dataclass(", "@nothing(")
+    assert run_table(broken, capsys) == "it ended with status 1: NameError: name 'nothing' is not defined"
+
+
+def test_a_check_that_raises_finds_a_build_and_names_the_place() -> None:
+    broken = Mutant("a check raises", "proof/simulation.py", "    _check_end(scene)\n", "    {}['gone']\n")
+    found = find(broken, 1)
+    assert found is not None
+    assert found["failure"].startswith("the run ended with an error: KeyError('gone'), from proof/simulation.py:")
 
 
 def test_no_two_have_the_same_name() -> None:
@@ -54,3 +81,12 @@ def test_a_build_counts_as_found_only_if_its_test_fails_in_it() -> None:
     file = paid.test.partition("::")[0]
     assert not fails_test(replace(paid, elsewhere=f"{file}::test_a_note_is_added_once"))
     assert not fails_test(replace(paid, elsewhere=f"{file}::test_that_is_not_there"))
+
+
+@pytest.mark.slow
+def test_a_test_that_fails_in_every_build_finds_none(capsys: pytest.CaptureFixture[str]) -> None:
+    paid = next(mutant for mutant in MUTANTS if mutant.name == "a paid order is closed")
+    gone = replace(paid, elsewhere=f"{paid.test.partition('::')[0]}::test_that_is_not_there")
+    assert tests_that_hold([paid, MUTANTS[0]]) == {paid.test}
+    assert tests_that_hold([gone]) == tests_that_hold([MUTANTS[0]]) == frozenset()
+    assert run_table(gone, capsys) == f"{gone.test}: it does not pass in a build that is not broken"

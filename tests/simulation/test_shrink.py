@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from proof.faults import Fault
-from proof.mutants.run import MUTANTS, find
+from proof.mutants.builds import find
+from proof.mutants.run import MUTANTS
 from proof.page import command, write_page
 from proof.runtime.trace import FAULT, Line
 from proof.shrink import is_same_failure, shrink

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from proof.checks.coverage import PLACED
 from proof.faults import Fault, Faults
-from proof.mutants.run import MUTANTS, ROOT, find
+from proof.mutants.builds import ROOT, find
+from proof.mutants.run import MUTANTS
 from proof.run import Options, run_seeds
 from proof.runtime.chance import Chance
 from proof.simulation import Scenario, silence_logs
