@@ -364,15 +364,61 @@ MACHINE_CALLS = {
 }
 
 
-def test_use_cases_take_time_chance_and_threads_from_the_runtime() -> None:
+SIMULATED = (
+    "wechat",
+    "storage.documents",
+    "storage.group_commit",
+    "storage.memory",
+    "storage.store",
+    "storage.stores",
+    "storage.redis.token_cache",
+    "service.compose",
+    "service.parts.core_settings",
+)
+"""The code that the simulation runs as it is."""
+OUTSIDE_A_SEED = {
+    "proof.run": "the time that is left to make a failure smaller, and processes for many seeds",
+    "proof.mutants.run": "threads that wait for broken builds",
+}
+
+
+def test_what_is_simulated_takes_time_chance_and_threads_from_the_runtime() -> None:
     """A seed and a simulated clock then repeat a whole run."""
-    broken = [use for use in machine_uses("wechat") if not within(use.partition(": ")[0], *CLOCKLESS_EXCEPTIONS)]
+    broken = [use for use in machine_uses(*SIMULATED) if not within(use.partition(": ")[0], *CLOCKLESS_EXCEPTIONS)]
     assert broken == []
 
 
 @pytest.mark.parametrize("module", CLOCKLESS_EXCEPTIONS)
 def test_an_exception_is_one(module: str) -> None:
     assert [use for use in machine_uses("wechat") if within(use.partition(": ")[0], module)]
+
+
+def test_the_simulation_takes_chance_from_the_seed_and_time_from_its_loop() -> None:
+    """It names ``random.Random`` for streams that follow from a seed, its loop's time, and the CPU's time for a figure."""
+    allowed = (" imports random", " calls loop.time")
+    found = [use for use in machine_uses("proof") if not use.endswith(allowed)]
+    left = [use for use in found if not within(use.partition(": ")[0], *OUTSIDE_A_SEED)]
+    assert [use for use in left if not (use.startswith("proof.simulation: ") and use.endswith(" imports time"))] == []
+    assert of_modules("proof", "random") - {"token"} == {"Random"}  # ``random.token`` is of the port that is handed in
+    assert of_modules("proof.simulation", "time") == {"process_time"}
+    assert [where(file, node) for file, node, name in calls("proof") if name == "Random" and not node.args] == []
+
+
+@pytest.mark.parametrize("module", OUTSIDE_A_SEED)
+def test_what_is_outside_a_seed_is(module: str) -> None:
+    assert machine_uses(module)
+    assert [str(found) for found in imports("proof.simulation", "proof.scene") if within(found.module, module)] == []
+
+
+def of_modules(package: str, module: str) -> set[str]:
+    """Return the attributes of ``module`` that are used in ``package`` by files that import it."""
+    return {
+        node.attr
+        for file in files(package)
+        if dotted(file) not in OUTSIDE_A_SEED and any(found.module == module for found in imports_of(file))
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Attribute) and full_name(node.value) == module
+    }
 
 
 def machine_uses(*packages: str) -> list[str]:
