@@ -56,6 +56,9 @@ any more."""
 PROCESSES_STAY = 0.5
 """The share of seeds whose living processes stay when the faults end; in the others a new one takes the place of each.
 A restart would heal a worker or a key ring that hangs."""
+FAR_OFF = timedelta(minutes=5)
+"""A process whose clock is set by more than this is restarted: it may hold a ticket whose end it knows by the old
+time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +171,15 @@ class Scene:
     def _set_clocks(self) -> None:
         for process in self.cluster.processes:
             by = self._clock.offset - process.clock.offset
-            if by and process.state.alive:
-                process.leap(by)
-                self.faults.occurrences.forget(process.state.name)
-                self.official_account.note_process()
-                self.trace.add(process.state.name, "clock is set", str(by))
+            if not by or not process.state.alive:
+                continue
+            if abs(by) > FAR_OFF:
+                process.state.on_death()
+                continue
+            process.leap(by)
+            self.faults.occurrences.forget(process.state.name)
+            self.official_account.note_process()
+            self.trace.add(process.state.name, "clock is set", f"by {by.total_seconds():.0f} s")
 
     def at_rest(self) -> bool:
         """Whether nothing will happen any more except bills."""

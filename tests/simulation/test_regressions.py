@@ -9,6 +9,7 @@ import pytest
 
 from proof.faults import Fault
 from proof.simulation import Scenario, simulate
+from wechat.support.single_flight import SingleFlight
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,17 @@ def test_what_was_wrong_once_holds(regression: Regression) -> None:
     for line in outcome.lines:
         stories.setdefault(line.about, []).append(str(line))
     assert any(says(story, regression.reached) for story in stories.values()), "it is another run now"
+
+
+def test_a_notice_is_not_answered_by_a_query_that_began_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notice of a v2 refund was acknowledged with the answer of a query that was under way. The query that begins
+    after the notice is needed in this scenario: without it, the notice is acknowledged too early."""
+    scenario = Scenario(1242, days=1.0, orders=20, processes=1, without=only(Fault.WIRE_LATE, Fault.WIRE_SLOW))
+    assert simulate(scenario).failure == ""
+    monkeypatch.setattr(SingleFlight, "do_anew", SingleFlight.do)
+    failure = simulate(scenario).failure
+    assert failure.startswith("a notice of "), "it is another run now"
+    assert failure.endswith(" was acknowledged, and nobody queried it")
 
 
 def says(story: list[str], words: tuple[str, ...]) -> bool:
