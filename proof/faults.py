@@ -19,7 +19,9 @@ class Fault(StrEnum):
     STORE_LATE = "store call fails, its effect comes later"
     STORE_HALF = "half of a batch is applied, then it fails"
     STORE_SLOW = "store call takes a second or two"
+    STORE_DOWN = "the store is down for minutes"
     PROCESS_DIES = "process dies, another takes its place"
+    PROCESS_GONE = "process dies, none takes its place"
     CLOCK_LEAPS = "clock of a process leaps ahead by an hour or more"
     CLOCK_APART = "clocks of processes are up to two minutes apart"
     WIRE_NOT_SENT = "WeChat cannot be reached"
@@ -99,9 +101,10 @@ class Fault(StrEnum):
 
 OWN_STREAMS = frozenset(
     {
-        Fault.WIRE_FORGED, Fault.WIRE_LATE, Fault.KEYS_ROTATED, Fault.TOKEN_REVOKED, Fault.TOKENS_DOWN,
-        Fault.TOKENS_REFUSED, Fault.TOKENS_LOST, Fault.TOKENS_SLOW, Fault.REDIS_GONE, Fault.REDIS_SLOW,
-        Fault.REDIS_EMPTY, Fault.REDIS_LOCK, Fault.NOTICE_LOST, Fault.NOTICE_SPLICED, Fault.NOTICE_FORGED,
+        Fault.STORE_DOWN, Fault.PROCESS_GONE, Fault.WIRE_FORGED, Fault.WIRE_LATE, Fault.KEYS_ROTATED,
+        Fault.TOKEN_REVOKED, Fault.TOKENS_DOWN, Fault.TOKENS_REFUSED, Fault.TOKENS_LOST, Fault.TOKENS_SLOW,
+        Fault.REDIS_GONE, Fault.REDIS_SLOW, Fault.REDIS_EMPTY, Fault.REDIS_LOCK,
+        Fault.NOTICE_LOST, Fault.NOTICE_SPLICED, Fault.NOTICE_FORGED,
         Fault.RECEIVER_AWAY, Fault.CREDENTIALS_REFUSED, Fault.SERIAL_ZERO, Fault.COUPON, Fault.REFUND_UNHEARD,
         Fault.BILL_SHARED,
     }
@@ -117,7 +120,8 @@ OF_EVERYBODY = frozenset(
 """Faults that happen to every order and every process at once."""
 OF_BILLS = tuple([fault for fault in Fault if fault.name.startswith("BILL_")])
 RATES = {
-    Fault.PROCESS_DIES: 0.0008,
+    Fault.PROCESS_DIES: 0.0005,
+    Fault.PROCESS_GONE: 0.2,
     Fault.CLOCK_LEAPS: 0.002,
     Fault.PROCESS_STALLS: 0.01,
     Fault.REDIS_SLOW: 0.02,

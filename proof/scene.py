@@ -13,6 +13,7 @@ from proof.checks.coverage import Coverage
 from proof.checks.invariants import Invariants
 from proof.checks.journal import Journal
 from proof.faults import Fault, Faults
+from proof.outage import Outage
 from proof.people.bookkeeper import Bookkeeper
 from proof.people.payers import People
 from proof.people.visitors import Visitors
@@ -26,7 +27,6 @@ from proof.service.process import Environment
 from proof.service.receiver import DistantReceiver, Receiver
 from proof.wechat.bills import beijing_day
 from proof.wechat.merchant import Account
-from proof.wechat.outage import Outage
 from proof.wechat.payments import WeChat
 from proof.wechat.platform_keys import KeyMode, PlatformKeys
 from storage.documents import FIRST, LAST, Range
@@ -44,7 +44,7 @@ MOST_ORDERS = 30
 """A seed has sixteen on average: many small seeds reach more combinations of faults than a few large ones. It has the
 lesser of two numbers up to ``DRAWN_ORDERS``, and not more than this."""
 DRAWN_ORDERS = 50
-MOST_PROCESSES = 3
+MOST_PROCESSES = 4
 MOST_ROTATIONS = 3
 BEGINS_H = (0.0, 11.0, 11.95)
 """Hours after noon in Beijing, so that some seeds have most of their payments about midnight."""
@@ -117,6 +117,7 @@ class Scene:
             self.faults.of("", "office"), self._clock, chance.stream("office"), self.trace, self.report
         )
         self.alarms: list[Alarm] = []
+        self.store_outage = Outage(Fault.STORE_DOWN, self.faults.of("", "store"), chance.stream("store"))
         self._polls = Polls(self.database)
         self._directory = directory
         self.faults.occurrences.on_fault = self._on_fault
@@ -134,12 +135,13 @@ class Scene:
 
     def _open_account(self, chance: Chance) -> Account:
         keys, bills = _cut_keys(chance, self.faults, self.begins), self.faults.of("", "bills")
-        outage = Outage(self.faults.of("", "outage"), chance.stream("outage"))
+        outage = Outage(Fault.CREDENTIALS_REFUSED, self.faults.of("", "outage"), chance.stream("outage"))
         return Account(self.world, keys, self.begins, bills, chance.stream("bills"), outage)
 
     def _environment(self, chance: Chance) -> Environment:
         return Environment(
             database=self.database,
+            store_outage=self.store_outage,
             account=self.account,
             official_account=self.official_account,
             targets=self.receivers,

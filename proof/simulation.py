@@ -167,7 +167,8 @@ async def _run_scenario(
     outcome.lines, outcome.faults = trace.lines, scene.faults.occurrences.counted
     outcome.reached = scene.coverage.reached
     bookkeeping = loop.create_task(keeper.work())
-    faulty = (scene.cluster.inject_faults, scene.official_account.inject_faults, scene.account.outage.inject_faults)
+    outages = [outage.inject_faults for outage in (scene.account.outage, scene.store_outage)]
+    faulty = (scene.cluster.inject_faults, scene.official_account.inject_faults, *outages)
     accidents = [loop.create_task(each()) for each in (*faulty, scene.visitors.visit)]
     for task in (bookkeeping, *accidents):
         task.add_done_callback(partial(_report_error, scene))

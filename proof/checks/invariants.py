@@ -33,8 +33,9 @@ from wechat.domain.ports import WRITES_KEPT
 from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS, REFUND_TRANSITIONS
 from wechat.refunds.drafts import CONSOLE
 
-NOT_A_NO = "SIGN_ERROR"
-"""WeChat's answer to wrong credentials: it is no decision on the refund."""
+NOT_A_NO = frozenset({"SIGN_ERROR", "NO_AUTH", "CERT_ERROR", "MCH_NOT_EXISTS", "FREQUENCY_LIMITED", "NOT_ENOUGH"})
+"""WeChat's answers to wrong credentials, to too many requests, and while the balance is too low: no decision on the
+refund."""
 ENDED = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.REFUND, TradeState.CLOSED})
 
 
@@ -131,8 +132,8 @@ class Invariants:
                 yield f"refund {refund.out_refund_no} is {refund.state}, and {remote.state} at WeChat"
             if refund.state == "SUCCESS" and (remote is None or remote.state != "SUCCESS"):
                 yield f"refund {refund.out_refund_no} counts as made and is not"
-            if refund.refusal == NOT_A_NO:
-                yield f"refund {refund.out_refund_no} ended by {NOT_A_NO}, which says nothing of it"
+            if refund.refusal in NOT_A_NO:
+                yield f"refund {refund.out_refund_no} ended by {refund.refusal}, which says nothing of it"
             use = self._database[NUMBERS].look_at(refund_number(order.mchid, refund.out_refund_no)) or {}
             if use.get("order") != order.key:
                 yield f"refund {refund.out_refund_no} is not reserved for it"

@@ -116,9 +116,14 @@ class InlineThreads:
 
     async def run(self, work: Callable[[], T]) -> T:
         await asyncio.sleep(STALL_S if self._faults.happens(Fault.PROCESS_STALLS) else THREAD_S)
+        await self._reach_next_await()
+        result = work()
+        await self._reach_next_await()
+        return result
+
+    async def _reach_next_await(self) -> None:
         self._state.may_die(self._faults)
         await self._state.block_if_dead()
-        return work()
 
 
 class TracedTelemetry:

@@ -29,7 +29,7 @@ class NoAnswer(Exception):
 
 
 class Cluster:
-    """Processes in slots: a dead one is replaced in its slot."""
+    """Processes in slots: a dead one is replaced in its slot, unless it is gone for good."""
 
     def __init__(self, size: int, environment: Environment) -> None:
         self._environment = environment
@@ -37,14 +37,16 @@ class Cluster:
         self._stream = environment.chance.stream("cluster")
         self._calls = environment.chance.stream("calls")
         self._faults = environment.faults.of("", "cluster")
+        self._departures = environment.faults.of("", "departures")
+        self._gone: set[int] = set()
         self._occurrences = environment.faults.occurrences
         self._started = 0
         self._dead: list[ServiceProcess] = []  # kept, with the calls that wait in them for ever
         self._processes = [self._start(slot) for slot in range(size)]
 
     async def call(self, work: Callable[[ServiceProcess], Coroutine[Any, Any, T]]) -> T:
-        """Call any process, as an HTTP client does. Raises NoAnswer, and what ``work`` raises."""
-        process = self._calls.choice(self._processes)
+        """Call any process that is not gone, as an HTTP client does. Raises NoAnswer, and what ``work`` raises."""
+        process = self._calls.choice([each for slot, each in enumerate(self._processes) if slot not in self._gone])
         try:
             async with asyncio.timeout(CLIENT_S):
                 await process.state.block_if_dead()
@@ -84,6 +86,7 @@ class Cluster:
 
     def replace_all(self) -> None:
         """Replace every process, so that all are alive and have the right time."""
+        self._gone.clear()
         for slot in range(len(self._processes)):
             self._kill(slot)
             self._processes[slot] = self._start(slot)
@@ -95,8 +98,12 @@ class Cluster:
         return process
 
     def _die(self, slot: int) -> None:
-        """End the process in a slot; another replaces it after a while."""
+        """End the process in a slot; another replaces it after a while, or never if one of the others is left."""
         self._kill(slot)
+        if len(self._gone) + 1 < len(self._processes) and self._departures.comes(Fault.PROCESS_GONE):
+            self._gone.add(slot)
+            self._occurrences.note(f"process {slot + 1}", Fault.PROCESS_GONE)
+            return
         asyncio.get_running_loop().call_later(self._stream.choice(AWAY_S), self._replace, slot)
 
     def _replace(self, slot: int) -> None:

@@ -17,6 +17,7 @@ from proof.checks.alarms import Alarm
 from proof.checks.key_watch import KeyWatch
 from proof.checks.refund_sends import RefundSends
 from proof.faults import Fault, Faults
+from proof.outage import Outage
 from proof.runtime.chance import Chance, SeededRandom
 from proof.runtime.ports import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
 from proof.runtime.trace import FAULT, Trace, orders_in
@@ -62,7 +63,6 @@ SECONDS_S = 4.0
 
 
 REFUSALS = {
-    Fault.WIRE_NOT_NOW: "SIGN_ERROR",
     Fault.CREDENTIALS_REFUSED: "SIGN_ERROR",
     Fault.WIRE_NEW_CODE: "UNDOCUMENTED_CODE",
     Fault.REFUND_NO_BALANCE: "NOT_ENOUGH",
@@ -81,9 +81,11 @@ class FaultyDocuments:
         name: str,
         state: ProcessState,
         faults: Faults,
+        outage: Outage,
         on_write: Callable[[str, str, str], None],
     ) -> None:
         self._inner = inner
+        self._outage = outage
         self._name = name
         self._state = state
         self._faults = faults
@@ -109,9 +111,13 @@ class FaultyDocuments:
 
     async def _read(self, read: Callable[[], Awaitable[T]], ids: Sequence[str] = ()) -> T:
         await self._reach_server()
-        if self._faults.happens(Fault.STORE_BEFORE):
+        if self._outage.strike(self._state.name) or self._faults.happens(Fault.STORE_BEFORE):
             await self._fail(f"read {self._name}", orders_in(" ".join(ids)))
-        return await read()
+        result = await read()
+        self._state.may_die(self._faults)
+        if not self._state.alive:
+            await self._state.block_if_dead()
+        return result
 
     async def _write(
         self,
@@ -120,8 +126,10 @@ class FaultyDocuments:
         documents: Sequence[Encoded],
     ) -> Sequence[bool | Exception]:
         await self._reach_server()
-        fault = self._faults.first(Fault.STORE_BEFORE, Fault.STORE_AFTER, Fault.STORE_LATE, Fault.STORE_HALF)
-        if fault is Fault.STORE_BEFORE:
+        fault = self._outage.strike(self._state.name) or self._faults.first(
+            Fault.STORE_BEFORE, Fault.STORE_AFTER, Fault.STORE_LATE, Fault.STORE_HALF
+        )
+        if fault in (Fault.STORE_BEFORE, Fault.STORE_DOWN):
             await self._fail_to_write(fault, documents)
         if fault is Fault.STORE_LATE:
             asyncio.get_running_loop().call_later(3.0, self._write_late, batch, write, documents)
@@ -251,9 +259,11 @@ class FaultyWire:
         if fault is Fault.WIRE_BEFORE:
             await self._time_out(request)
         if fault is Fault.WIRE_500_BEFORE:
-            return self._account.server_error(self._api)
+            return self._account.server_error(self._api, request)
         if fault is Fault.WIRE_FORGED:
             return self._account.forge_answer(self._api, request, self._clock.now())
+        if fault is Fault.WIRE_NOT_NOW:
+            return self._account.refuse_for_now(self._api, request)
         return self._account.refusal(self._api, REFUSALS[fault])
 
     async def _answer_badly(self, fault: Fault, answer: Answer, request: Request) -> Answer:
@@ -262,8 +272,8 @@ class FaultyWire:
         if fault is Fault.WIRE_AFTER:
             await self._time_out(request)
         if fault is Fault.WIRE_500_AFTER:
-            return self._account.server_error(self._api)
-        return self._account.break_signature(self._api, answer, unsigned=fault is Fault.WIRE_UNSIGNED)
+            return self._account.server_error(self._api, request)
+        return self._account.break_signature(self._api, request, answer, unsigned=fault is Fault.WIRE_UNSIGNED)
 
     def _tell(self, what: str, request: Request, detail: str) -> None:
         if what == FAULT:
@@ -288,6 +298,7 @@ class Environment:
     ``bills_in`` returns the folder of bills of the process in a slot."""
 
     database: MemoryDatabase
+    store_outage: Outage
     account: Account
     official_account: World
     targets: Sequence[Target]
@@ -320,7 +331,8 @@ class ServiceProcess:
 
         def collection(name: str) -> BulkDocuments:
             own = faults.of(state.name, f"process {number}, {name}")
-            documents = FaultyDocuments(environment.database[name], name, state, own, environment.on_write)
+            inner, outage = environment.database[name], environment.store_outage
+            documents = FaultyDocuments(inner, name, state, own, outage, environment.on_write)
             return cast(BulkDocuments, documents)
 
         wires = _connect(state, number, environment)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import cycle
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from proof.checks.key_watch import WatchedRing
 from proof.faults import Faults
+from proof.outage import Outage
 from proof.runtime.trace import orders_in
 from proof.wechat.bill_wire import HOST, QUESTION, BillDesk
 from proof.wechat.bills import Bills
 from proof.wechat.forger import Forger
-from proof.wechat.outage import Outage
 from proof.wechat.payments import WeChat
 from proof.wechat.platform_keys import OneKey, PlatformKeys, QuickKey, make_key
 from proof.wechat.protocol_v2 import ProtocolV2, read_xml, write_xml
@@ -45,7 +45,20 @@ NUMBERS = re.compile(r"[0-9A-Za-z]{20,64}")
 V2_KEY = "2" * 32
 V3_KEY = "3" * 32
 CODES_OF_500 = ("", "SYSTEM_ERROR", "UNDOCUMENTED_CODE")
-"""What v3 says in an answer with status 500, in turns: nothing, the documented code, and a code that nobody knows."""
+"""What v3 says in an answer with status 500: nothing, the documented code, or a code that nobody knows."""
+NOT_NOW_CODES = ("SIGN_ERROR", "NO_AUTH", "CERT_ERROR", "MCH_NOT_EXISTS", "FREQUENCY_LIMITED")
+"""Reasons of credentials and rate, for which WeChat refuses any request."""
+WRONG_SIGNATURES = ("AAAA", "WECHATPAY/SIGNTEST/AAAA")
+"""WeChat probes with the second whether answers are verified."""
+
+
+T = TypeVar("T")
+
+
+def _choose(choices: Sequence[T], request: Request) -> T:
+    """Return one of ``choices``, by the bytes of ``request``: its nonce differs from those of others."""
+    text = f"{request.target} {request.headers.get('Authorization', '')}".encode()
+    return choices[zlib.crc32(text + request.body) % len(choices)]
 
 
 class Gateways(NamedTuple):
@@ -85,7 +98,6 @@ class Account:
         self.bill_api = stream.choice(list(Api))
         self.forger = self.v3_with(OneKey(serial, make_key("forger"), begins))
         self._forged_answers = Forger(world, self.appid, self.mchid, serial, begins)
-        self._codes_of_500 = cycle(CODES_OF_500)
 
     def answer(self, api: Api, request: Request, now: datetime) -> Answer:
         """Return WeChat's answer to ``request``."""
@@ -116,17 +128,25 @@ class Account:
     def refusal(self, api: Api, code: str) -> Answer:
         return self.v2.refusal(code) if api is Api.V2 else self.v3.refusal(code)
 
-    def server_error(self, api: Api) -> Answer:
-        """Return an answer with status 500."""
-        code = next(self._codes_of_500) if api is Api.V3 else ""
-        return replace(self.v3.refusal(code), status=500) if code else Answer(500, {}, b"")
+    def refuse_for_now(self, api: Api, request: Request) -> Answer:
+        """Return a refusal that says nothing of what ``request`` wants."""
+        return self.refusal(api, _choose(NOT_NOW_CODES, request))
 
-    def break_signature(self, api: Api, answer: Answer, *, unsigned: bool) -> Answer:
+    def server_error(self, api: Api, request: Request) -> Answer:
+        """Return an answer that leaves open whether ``request`` had an effect: v3 says so with status 500, v2 also in
+        its body."""
+        if api is Api.V3:
+            code = _choose(CODES_OF_500, request)
+            return replace(self.v3.refusal(code), status=500) if code else Answer(500, {}, b"")
+        busy = Answer(200, {}, write_xml({"return_code": "FAIL", "return_msg": "系统繁忙，请稍后再试"}))
+        return _choose((Answer(500, {}, b""), busy, self.v2.refusal("SYSTEM_ERROR")), request)
+
+    def break_signature(self, api: Api, request: Request, answer: Answer, *, unsigned: bool) -> Answer:
         """Return ``answer`` without its signature, or with a wrong one."""
         if api is Api.V3:
             if "Wechatpay-Signature" not in answer.headers:
                 return answer
-            wrong = "" if unsigned else "AAAA"
+            wrong = "" if unsigned else _choose(WRONG_SIGNATURES, request)
             return replace(answer, headers={**answer.headers, "Wechatpay-Signature": wrong})
         fields = read_xml(answer.body)
         return replace(answer, body=write_xml(fields | {"sign": "" if unsigned else "0" * 64}))

@@ -24,6 +24,7 @@ REFUNDS = "/v3/refund/domestic/refunds"
 CERTIFICATES = "/v3/certificates"
 STATUSES = {
     "FREQUENCY_LIMITED": 429,
+    "NO_AUTH": 403,
     "NOT_ENOUGH": 403,
     "ORDER_NOT_EXIST": 404,
     "RESOURCE_NOT_EXISTS": 404,

@@ -1,5 +1,4 @@
-"""Minutes in which WeChat refuses every request because of the merchant's credentials: a key changed in the console, an
-API switched off, an expired certificate."""
+"""Minutes in which a fault happens to every call: WeChat refuses the merchant's credentials, or the store is down."""
 
 from __future__ import annotations
 
@@ -13,9 +12,10 @@ LASTS_S = (60.0, 300.0, 1200.0)
 
 
 class Outage:
-    """``stream`` decides when an outage begins, and how long it lasts."""
+    """``stream`` decides when an outage begins, and how long it lasts; ``fault`` is its kind."""
 
-    def __init__(self, faults: Faults, stream: random.Random) -> None:
+    def __init__(self, fault: Fault, faults: Faults, stream: random.Random) -> None:
+        self._fault = fault
         self._faults = faults
         self._stream = stream
         self._until_s = 0.0
@@ -24,12 +24,12 @@ class Outage:
         """Start outages at times, without end."""
         while True:
             await asyncio.sleep(self._stream.uniform(*PAUSE_S))
-            if self._faults.comes(Fault.CREDENTIALS_REFUSED):
+            if self._faults.comes(self._fault):
                 self._until_s = asyncio.get_running_loop().time() + self._stream.choice(LASTS_S)
 
     def strike(self, process: str) -> Fault | None:
-        """Return the outage's fault for a request of ``process``; None without an outage."""
+        """Return the outage's fault for a call of ``process``; None without an outage."""
         if self._faults.stopped or asyncio.get_running_loop().time() >= self._until_s:
             return None
-        self._faults.occurrences.note(process, Fault.CREDENTIALS_REFUSED)
-        return Fault.CREDENTIALS_REFUSED
+        self._faults.occurrences.note(process, self._fault)
+        return self._fault
