@@ -124,9 +124,9 @@ class Scene:
         self.invariants.on_order = self._on_order_write
         self.cluster = Cluster(shape.processes, self._environment(chance))
         self.visitors = Visitors(self.official_account, self.cluster, chance.stream("visitors"))
-        find_refund = self.invariants.find_refund
+        find_order = self.invariants.find_order
         self.people = People(
-            self.world, self.account, self.cluster, self.faults, self._clock, chance, self.trace, find_refund
+            self.world, self.account, self.cluster, self.faults, self._clock, chance, self.trace, find_order
         )
         self.bookkeeper = Bookkeeper(
             self.world, self.account.bills, self.cluster, self.database, self._clock, self.trace, self.at_rest

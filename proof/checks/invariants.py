@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 
 from proof.checks.leases import Leases
-from proof.people.payers import Acknowledged
+from proof.people.acknowledged import Acknowledged
 from proof.service.receiver import Receiver
 from proof.wechat.merchant import MCHID
 from proof.wechat.payments import WeChat
@@ -24,7 +24,6 @@ from wechat.domain.orders import (
     TRANSITIONS,
     Order,
     Prepay,
-    Refund,
     TradeState,
     order_key,
 )
@@ -73,10 +72,10 @@ class Invariants:
         for what in found:
             self.broken = self.broken or Broken(what, str(document["out_trade_no"]))
 
-    def find_refund(self, out_trade_no: str, out_refund_no: str) -> Refund | None:
-        """Return a refund as it is stored."""
+    def find_order(self, out_trade_no: str) -> Order | None:
+        """Return an order as it is stored."""
         document = self._database[ORDERS].look_at(order_key(MCHID, out_trade_no))
-        return None if document is None else ORDER.read(document).refund_of(out_refund_no)
+        return None if document is None else ORDER.read(document)
 
     def _check_order(self, process: str, document: Document) -> Iterator[str]:
         self.checked += 1

@@ -19,6 +19,7 @@ from proof.mutants.builds import NoResult, fails_test, find, tests_that_hold
 from proof.mutants.guards import GUARDED
 from proof.mutants.leases import LEASES
 from proof.mutants.mutant import Mutant
+from proof.mutants.promises import PROMISES
 from proof.mutants.shop_days import SHOP_DAYS
 
 PAYMENTS = "wechat/domain/payments.py"
@@ -267,6 +268,7 @@ MUTANTS = (
     *LEASES,
     *BOOK_MUTANTS,
     *SHOP_DAYS,
+    *PROMISES,
 )
 
 

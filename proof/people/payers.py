@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from proof.faults import Fault, Faults
+from proof.people.acknowledged import Acknowledged, FindOrder
 from proof.people.attackers import Attackers
 from proof.people.refund_notices import RefundNotices
 from proof.runtime.chance import Chance
@@ -50,26 +49,11 @@ MEANWHILE_S = 5.0
 RETRY_S = (1, 5, 30, 120, 600)
 
 
-@dataclass(slots=True)
-class Acknowledged:
-    """The promises of the service: notifications that it acknowledged, and requests that it accepted."""
-
-    payments: list[Payment]
-    refunds: list[Refund]
-    requested: dict[str, tuple[str, int]]
-    """Idempotency-Keys of refunds, each with the refund's number and amount."""
-    keys: Counter[str] = field(default_factory=Counter)
-    """The number of keys of each order's refunds."""
-    resent: set[str] = field(default_factory=set)
-    """Ids of events that could not be delivered in time and were resent by hand."""
-
-
 class People:
     """All people of a seed. ``acknowledged`` is what the invariants hold the service to.
 
     Each order has a random stream of its own, so that it does not depend on the other orders. ``on_change`` is called
-    when a person has ended, and when something is ``wrong``. ``find_refund`` returns a stored refund by its order's
-    number and its own.
+    when a person has ended, and when something is ``wrong``. ``find_order`` returns an order as it is stored.
     """
 
     def __init__(
@@ -81,7 +65,7 @@ class People:
         clock: SimulatedClock,
         chance: Chance,
         trace: Trace,
-        find_refund: Callable[[str, str], OurRefund | None],
+        find_order: FindOrder,
     ) -> None:
         self._world = world
         self._account = account
@@ -90,14 +74,13 @@ class People:
         self._clock = clock
         self._chance = chance
         self._trace = trace
-        self._find_refund = find_refund
         world.on_refund = lambda refund: self.begin(self._end_refund(refund))
         self.on_change: Callable[[], None] = lambda: None
-        self.acknowledged = Acknowledged([], [], {})
         self.wrong: list[str] = []
+        self.acknowledged = Acknowledged(find_order, self.wrong)
         self._attackers = Attackers(world, account, self._notify, clock, self.wrong)
         self._notices = RefundNotices(
-            account.v2, self._notify, self._has_effect, faults, chance, self.wrong, world.note_splice
+            account.v2, self._notify, self.acknowledged.has_effect, faults, chance, self.wrong, world.note_splice
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -223,11 +206,8 @@ class People:
             return process.refunds.request(name, wanted, by="shop", idempotency_key=key)
 
         refund = await self._insist(stream, name, "refund", request)
-        if refund is None:
-            return
-        held = self.acknowledged.requested.setdefault(key, (refund.out_refund_no, amount))
-        if held != (refund.out_refund_no, refund.refund):
-            self.wrong.append(f"{key} was {held} and is {refund.out_refund_no} of {refund.refund}")
+        if refund is not None:
+            self.acknowledged.take_request(name, key, refund, amount)
 
     async def _refund_apart(self, name: str, total: int, which: str) -> None:
         """Refund as one of two systems."""
@@ -328,8 +308,7 @@ class People:
             self.begin(self._attackers.follow_rotations(payment))
         if faults.happens(Fault.NOTIFY_UNKNOWN):
             await self._notify(self._account.v3.unknown_message(self._clock.now()), payment.number, "of unknown kind")
-        if await self._report(message, payment.number):
-            self.acknowledged.payments.append(payment)
+        if await self._report(message, payment.number, lambda: self.acknowledged.take_payment(payment)):
             stream = self._chance.stream(f"second order of {payment.transaction_id}")
             if faults.has(Fault.NOTIFY_OTHER_AMOUNT) and stream.random() < SECOND_ORDER:
                 self.begin(self._attackers.report_second_order(payment, protocol, stream))
@@ -344,25 +323,24 @@ class People:
         def message() -> tuple[dict[str, str], bytes]:
             return self._account.v3.refund_message(refund, self._clock.now())
 
-        if await self._report(message, refund.number):
-            self.acknowledged.refunds.append(refund)
+        await self._report(message, refund.number, lambda: self.acknowledged.take_refund(refund))
 
-    def _has_effect(self, refund: Refund) -> bool:
-        """Whether the service has a refund as WeChat has it."""
-        ours = self._find_refund(refund.number, refund.out_refund_no)
-        return ours is not None and ours.state.value == refund.state
+    async def _report(
+        self, message: Callable[[], tuple[dict[str, str], bytes]], name: str, on_acknowledged: Callable[[], None]
+    ) -> bool:
+        """Send a notification by WeChat's schedule until it is acknowledged; return whether it was.
 
-    async def _report(self, message: Callable[[], tuple[dict[str, str], bytes]], name: str) -> bool:
-        """Send a notification by WeChat's schedule until it is acknowledged; return whether it was."""
+        ``on_acknowledged`` is called with each answer that acknowledges it, at once.
+        """
         faults = self._faults_of(name)
         if faults.happens(Fault.NOTIFY_LOST):
             self._trace.add("WeChat", "notifies", "and all of it is lost", name)
             return False
         await asyncio.sleep(5 * HOUR_S if faults.happens(Fault.NOTIFY_LATE) else 0.1)
         for pause in SCHEDULE_S:
-            copies = [self._notify(message(), name)]
+            copies = [self._notify(message(), name, on_acknowledged=on_acknowledged)]
             if faults.happens(Fault.NOTIFY_DOUBLED):
-                copies.append(self._notify(message(), name, "the same once more"))
+                copies.append(self._notify(message(), name, "the same once more", on_acknowledged))
             if faults.happens(Fault.NOTIFY_PROBE):
                 await self._attackers.probe(message(), name)
             if any(await asyncio.gather(*copies)):
@@ -380,7 +358,13 @@ class People:
         else:  # v2 has no time in its messages
             await self._notify(message, name, "from hours ago")
 
-    async def _notify(self, message: tuple[dict[str, str], bytes], name: str, note: str = "") -> bool:
+    async def _notify(
+        self,
+        message: tuple[dict[str, str], bytes],
+        name: str,
+        note: str = "",
+        on_acknowledged: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Send one message; return whether it was acknowledged."""
         headers, body = message
         try:
@@ -392,6 +376,7 @@ class People:
         except (NoAnswer, TimeoutError):
             self._trace.add("WeChat", "notifies", f"{note} no answer".strip(), name)
             return False
+        on_acknowledged()
         self._trace.add("WeChat", "notifies", f"{note} acknowledged".strip(), name)
         return True
 
