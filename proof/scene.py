@@ -12,6 +12,7 @@ from proof.checks.alarms import Alarm, Evidence
 from proof.checks.coverage import Coverage
 from proof.checks.invariants import Invariants
 from proof.checks.journal import Journal
+from proof.checks.words import Words
 from proof.faults import Fault, Faults
 from proof.outage import Outage
 from proof.people.bookkeeper import Bookkeeper
@@ -109,7 +110,8 @@ class Scene:
         self.database = MemoryDatabase(self._clock)
         self.journal = Journal(self.database, loop)
         self.coverage = Coverage(self.faults.occurrences)
-        self.invariants = Invariants(self.database, self.world)
+        words = Words(self.world, self._clock.now, clocks_differ=self.faults.has(Fault.CLOCK_APART))
+        self.invariants = Invariants(self.database, self.world, words)
         self.account = self._open_account(chance)
         self.account.bills.plan(beijing_day(self.begins))
         self.receivers = [kind(self.faults, chance, self.trace) for kind in (Receiver, DistantReceiver)]

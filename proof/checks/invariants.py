@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 
 from proof.checks.leases import Leases
+from proof.checks.words import Words
 from proof.people.acknowledged import Acknowledged
 from proof.service.receiver import Receiver
 from proof.wechat.merchant import MCHID
@@ -49,9 +50,10 @@ class Broken(AssertionError):
 class Invariants:
     """Check each order when it is written. ``on_order`` is called before, with the process and the order."""
 
-    def __init__(self, database: MemoryDatabase, world: WeChat) -> None:
+    def __init__(self, database: MemoryDatabase, world: WeChat, words: Words) -> None:
         self._database = database
         self._world = world
+        self._words = words
         self._leases = Leases()
         self._written: dict[str, tuple[int, Order]] = {}
         self._offers: dict[str, tuple[Prepay | None, bool]] = {}
@@ -117,8 +119,6 @@ class Invariants:
             use = self._database[NUMBERS].look_at(payment_number(order.mchid, payment.transaction_id)) or {}
             if use.get("order") != order.key:
                 yield f"payment {payment.transaction_id} is not reserved for it"
-        if order.trade_state is TradeState.SUCCESS and order.out_trade_no not in self._world.said_paid:
-            yield "its goods are released, and WeChat has only said that its money went back"
         if order.trade_state is TradeState.SUCCESS and order.paid_by_another:
             yield "its goods are released, and another payer has paid"
         if order.paid is not bool(order.payments):
@@ -157,6 +157,11 @@ class Invariants:
         rev = int(str(document["rev"]))
         last = self._written.get(order.key)
         self._written[order.key] = (rev, order)
+        released = order.trade_state is TradeState.SUCCESS and (
+            last is None or last[1].trade_state is not order.trade_state
+        )
+        if released and not self._words.allow_goods(order.transaction_id):
+            yield "its goods are released, and WeChat has not said that its money is there"
         writes = document["writes"]
         if not isinstance(writes, list) or len(writes) > WRITES_KEPT:
             yield "it keeps too many writes"

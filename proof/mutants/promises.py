@@ -29,5 +29,16 @@ ACKNOWLEDGEMENTS = (
         "            )\n",
     ),
 )
+"""Mutants of the answer to a notification."""
 
-PROMISES = (*ACKNOWLEDGEMENTS,)
+WORDS = (
+    Mutant(
+        "an old notification is believed without a query",
+        RECEIVER,
+        "return transaction.success_time is not None and self._clock.now() - transaction.success_time > FRESH",
+        "return False",
+    ),
+)
+"""Mutants of the words on which goods are released."""
+
+PROMISES = (*ACKNOWLEDGEMENTS, *WORDS)

@@ -37,6 +37,8 @@ SLOW_H = (30, 30, 30, 140)
 UNHEARD = 0.5
 """The share of payments of closed orders, and of payments refunded at once, without any notification; only if
 notifications can be lost."""
+MINUTES_LATE_S = (0, 150, 190)
+"""How late WeChat's first notification of a payment is that was refunded at once."""
 TRIES = 6
 KEY_TWICE = 0.1
 AT_ONCE = 0.1
@@ -156,13 +158,14 @@ class People:
         rules = faults.happens(Fault.PAID_AFTER_CLOSE)
         unheard = rules and self._world.orders[name].closed and stream.random() < UNHEARD
         extra = self._faults.of(name, f"coupon and early refund of {name}")
-        with_coupon = extra.happens(Fault.COUPON)
+        with_coupon, late_s = extra.happens(Fault.COUPON), 0
         payment = self._world.pay(name, openid, self._clock.now(), against_the_rules=rules, with_coupon=with_coupon)
         if payment and extra.happens(Fault.REFUND_UNHEARD):
             early = self._chance.stream(f"early refund of {name}")
             self._refund_at_console(early, name)
             unheard = early.random() < UNHEARD
-        self._take(payment, "pays", heard=not unheard or not faults.has(Fault.NOTIFY_LOST))
+            late_s = self._chance.stream(f"late notification of {name}").choice(MINUTES_LATE_S)
+        self._take(payment, "pays", heard=not unheard or not faults.has(Fault.NOTIFY_LOST), late_s=late_s)
         if faults.happens(Fault.PAID_TWICE) and self._world.orders[name].payments:
             await asyncio.sleep(stream.choice([0.1, 60, 7200]))
             self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=True), "pays again")
@@ -248,12 +251,12 @@ class People:
 
     # -- WeChat's own acts ----------------------------------------------------------------------------------------
 
-    def _take(self, payment: Payment | None, what: str, *, heard: bool = True) -> None:
+    def _take(self, payment: Payment | None, what: str, *, heard: bool = True, late_s: int = 0) -> None:
         if payment is None:
             return
         self._trace.add("payer", what, payment.transaction_id, payment.number)
         if heard:
-            self.begin(self._report_payment(payment))
+            self.begin(self._report_payment(payment, late_s))
         else:
             self._faults.occurrences.note(payment.number, Fault.NOTIFY_LOST)
 
@@ -287,11 +290,14 @@ class People:
 
     # -- notifications --------------------------------------------------------------------------------------------
 
-    async def _report_payment(self, payment: Payment) -> None:
+    async def _report_payment(self, payment: Payment, late_s: int) -> None:
+        if late_s:
+            await asyncio.sleep(late_s)
         api, faults = self._world.orders[payment.number].api, self._faults_of(payment.number)
         protocol = self._account.v2 if api == "v2" else self._account.v3
 
         def message() -> tuple[dict[str, str], bytes]:
+            self._world.on_said_paid(payment)
             return protocol.payment_message(payment, payment.total, self._clock.now())
 
         if faults.happens(Fault.NOTIFY_OTHER_AMOUNT):

@@ -97,12 +97,12 @@ class WeChat:
         self.refunds: dict[str, Refund] = {}
         self.misquoted: set[str] = set()
         """Orders for which a notification with another amount was sent."""
-        self.said_paid: set[str] = set()
-        """Orders that WeChat has reported as paid, and not as refunded."""
         self.disputed: set[tuple[str, str]] = set()
         """Orders for which another merchant's notification was sent, each with the wrong field."""
         self._ids = 0
         self.on_refund: Callable[[Refund], None] = lambda refund: None
+        self.on_said_paid: Callable[[Payment], None] = lambda payment: None
+        """Called when WeChat says in a genuine message or answer that a payment is there."""
 
     def note_splice(self) -> None:
         """Record that a notice joined from pieces was sent. It may name any order, with an unknown refund."""
@@ -198,10 +198,14 @@ class WeChat:
 
     def tell_payment(self, payment: Payment) -> str:
         """Return the state of a payment in a query's answer."""
-        if any(refund.transaction_id == payment.transaction_id for refund in self.refunds.values()):
+        if self.is_refunded(payment):
             return "REFUND"
-        self.said_paid.add(payment.number)
+        self.on_said_paid(payment)
         return "SUCCESS"
+
+    def is_refunded(self, payment: Payment) -> bool:
+        """Whether a refund of the payment was accepted, in part or in full."""
+        return any(refund.transaction_id == payment.transaction_id for refund in self.refunds.values())
 
     def given_back(self, transaction_id: str) -> int:
         """Return the amount of a payment that is refunded or being refunded, in fen."""

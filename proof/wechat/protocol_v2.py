@@ -62,7 +62,6 @@ class ProtocolV2:
 
     def payment_message(self, payment: Payment, total: int, now: datetime) -> tuple[dict[str, str], bytes]:
         """Return headers and body of a payment's notification."""
-        self._world.said_paid.add(payment.number)
         fields = {"result_code": "SUCCESS", **self._payment(payment), "total_fee": str(total)}
         return {"Content-Type": "text/xml"}, self._build_answer(fields).body
 

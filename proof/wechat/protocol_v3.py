@@ -64,7 +64,6 @@ class ProtocolV3:
 
     def payment_message(self, payment: Payment, total: int, now: datetime) -> tuple[dict[str, str], bytes]:
         """Return headers and body of a payment's notification."""
-        self._world.said_paid.add(payment.number)
         content = self._payment(payment) | {
             "amount": {"total": total, "currency": "CNY", "payer_total": payment.payer_total}
         }
