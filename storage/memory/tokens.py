@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from wechat.domain.ports import Clock, Token
 
 MOST = 10_000
+CLOCKS_APART = timedelta(minutes=1)
+"""The maximum difference between a token's own date and the store's before the store's is used."""
 
 T = TypeVar("T")
 
@@ -25,6 +29,10 @@ class Expiring(Generic[T]):
         value, ends = self._entries.get(key, (None, 0.0))
         return value if self._now() < ends else None
 
+    def left_s(self, key: str) -> float:
+        """Return the seconds until the entry of ``key`` expires; 0 without one."""
+        return max(0.0, self._entries[key][1] - self._now()) if key in self._entries else 0.0
+
     def set(self, key: str, value: T, life_s: float) -> None:
         self._entries.pop(key, None)  # the newest are last
         if len(self._entries) >= self._most:
@@ -39,6 +47,15 @@ class Expiring(Generic[T]):
         self._entries = {key: entry for key, entry in self._entries.items() if now < entry[1]}
         while len(self._entries) >= self._most:
             del self._entries[next(iter(self._entries))]
+
+
+def by_our_clock(token: Token, ends_at: datetime) -> Token:
+    """Return ``token``, which a store keeps until ``ends_at``, with new dates if the clock that gave it its dates
+    differed from ours: that of another process, or ours before it was set."""
+    shift = ends_at - token.expires_at
+    if abs(shift) <= CLOCKS_APART:
+        return token
+    return replace(token, issued_at=token.issued_at + shift, expires_at=ends_at)
 
 
 class MemoryTokens:
@@ -61,7 +78,9 @@ class MemoryTokens:
         self._fence = max(self._fence, fence)
 
     async def get(self, name: str) -> Token | None:
-        return self._tokens.get(name)
+        token = self._tokens.get(name)
+        ends_at = self._clock.now() + timedelta(seconds=self._tokens.left_s(name))
+        return by_our_clock(token, ends_at) if token else None
 
     async def save(self, name: str, token: Token) -> bool:
         self.saw(token.fence)

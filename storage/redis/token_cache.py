@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from storage.memory.tokens import MemoryTokens
+from storage.memory.tokens import MemoryTokens, by_our_clock
 from wechat.domain.errors import Bilingual, ConfigError
 from wechat.domain.ports import Clock, Token
 
@@ -31,8 +30,6 @@ CONNECTIONS = 64
 which would look like a server that is away."""
 
 FENCE_LIFE_MS = 30 * 24 * 3600 * 1000
-CLOCKS_APART = timedelta(minutes=1)
-"""The maximum difference between a stored date and Redis's own before Redis's is used."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -102,7 +99,7 @@ class TokenCache:
         stored, left_ms = answer or (None, 0)
         token = _decode(stored)
         if token:
-            token = _by_our_clock(token, self._clock.now() + left_ms * MILLISECOND)
+            token = by_our_clock(token, self._clock.now() + left_ms * MILLISECOND)
             await self._memory.save(name, token)
         return token
 
@@ -226,15 +223,6 @@ def _decode(stored: bytes | None) -> Token | None:
     fence, issued_ms, expires_ms = (int(part) for part in match.groups()[:3])
     dates = (EPOCH + issued_ms * MILLISECOND, EPOCH + expires_ms * MILLISECOND)
     return Token(match[4].decode("ascii"), *dates, fence)
-
-
-def _by_our_clock(token: Token, ends_at: datetime) -> Token:
-    """Return ``token``, which Redis keeps until ``ends_at``, with a new date if the clock of the process that stored it
-    differed from ours."""
-    shift = ends_at - token.expires_at
-    if abs(shift) <= CLOCKS_APART:
-        return token
-    return replace(token, issued_at=token.issued_at + shift, expires_at=ends_at)
 
 
 def _text(stored: bytes) -> str | None:

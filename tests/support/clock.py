@@ -29,3 +29,7 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
         self._passed_s += seconds
+
+    def step(self, seconds: float) -> None:
+        """Set the clock ahead or back; no time passes."""
+        self._now += timedelta(seconds=seconds)

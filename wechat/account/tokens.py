@@ -153,11 +153,13 @@ class Shared:
         self._clock = runtime.clock
         self._telemetry = runtime.telemetry
         self._held: Token | None = None
+        self._held_until_s = 0.0
         self._looks: SingleFlight[Token | None] = SingleFlight()
         self._rejections = 0  # part of the key of a read, because an earlier read may have seen the rejected value
         self._renewal: asyncio.Task[Token] | None = None
         self._failure: RemoteError | None = None
         self._quiet_until: datetime | None = None
+        self._quiet_until_s = 0.0
         self._rejected_s: deque[float] = deque(maxlen=TAKEN)
         self._jitter = timedelta(seconds=runtime.random.uniform(0, JITTER_S))
 
@@ -202,7 +204,7 @@ class Shared:
         if rejections != self._rejections:
             return await self._current()  # what was read may be the value that was rejected meanwhile
         if stored and self._valid(stored) and (held is None or stored.fence >= held.fence):
-            self._held = stored
+            self._hold(stored)
             return stored
         return held
 
@@ -243,7 +245,7 @@ class Shared:
             before is not None and stored is not None and (stored.value, stored.fence) == (before.value, before.fence)
         )
         if stored and not is_same and self._valid(stored) and not self._near_end(stored):
-            self._held = stored
+            self._hold(stored)
             return stored
         return None
 
@@ -258,7 +260,7 @@ class Shared:
         self._telemetry.count(Metric.TOKEN_REFRESHES, self._name, "ok")
         log.info("token_refreshed", name=self._name, fingerprint=fingerprint(token.value))
         if await self._store.save(self._name, token):
-            self._held = token
+            self._hold(token)
             return token
         return await self._newer_than(None) or token
 
@@ -283,20 +285,33 @@ class Shared:
         else:
             until = now + timedelta(seconds=QUOTA_REST_S if errcode in QUOTA else REST_S)
         self._failure, self._quiet_until = error, until
+        self._quiet_until_s = self._clock.monotonic() + (until - now).total_seconds()
         await self._store.overwrite(self._rest_key, "1", min((until - now).total_seconds(), QUOTA_REST_S))
         log.error("token_refresh_failed", name=self._name, error=str(error), quiet_until=until.isoformat())
 
     def _resting(self) -> bool:
-        return self._quiet_until is not None and self._clock.now() < self._quiet_until
+        by_date = self._quiet_until is not None and self._clock.now() < self._quiet_until
+        return by_date and self._clock.monotonic() < self._quiet_until_s
+
+    def _hold(self, token: Token) -> None:
+        """Keep ``token`` in memory."""
+        self._held = token
+        self._held_until_s = self._clock.monotonic() + (token.expires_at - self._clock.now()).total_seconds()
+
+    def _left_s(self, token: Token) -> float:
+        """Return the seconds until ``token`` ends. The one in memory ends by the monotonic clock, too: the machine's
+        clock may be set back meanwhile, and a page with an expired ticket fails without a word to this service."""
+        left_s = (token.expires_at - self._clock.now()).total_seconds()
+        return min(left_s, self._held_until_s - self._clock.monotonic()) if token is self._held else left_s
 
     def _valid(self, token: Token) -> bool:
-        return self._clock.now() < token.expires_at
+        return self._left_s(token) > 0
 
     def _near_end(self, token: Token) -> bool:
         """Whether the token is in its last five minutes, less a jitter; for a short-lived token, in its last fifth."""
         life = token.expires_at - token.issued_at
         early = min(timedelta(seconds=EARLY_S) - self._jitter, life / 5)
-        return self._clock.now() >= token.expires_at - early
+        return self._left_s(token) <= early.total_seconds()
 
 
 def _retrieve(task: asyncio.Task[Token]) -> None:

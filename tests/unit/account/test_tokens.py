@@ -87,6 +87,25 @@ async def test_a_step_of_the_clock_is_no_storm_of_refreshes(wechat: Wechat, step
     assert wechat.account.calls[STABLE] == calls
 
 
+async def test_a_token_does_not_live_longer_because_the_clock_is_set_back(wechat: Wechat) -> None:
+    tokens = wechat.process()
+    await tokens.jsapi_ticket()
+    wechat.clock.step(-3600)
+    wechat.clock.advance(LIFE_S + 1)
+    assert await tokens.jsapi_ticket() == "ticket-4"
+    assert wechat.account.calls == {STABLE: 2, TICKET: 2}
+
+
+async def test_a_pause_does_not_last_longer_because_the_clock_is_set_back(wechat: Wechat) -> None:
+    wechat.account.replies[STABLE] = refuse(-1)
+    tokens = wechat.process()
+    await failure(tokens)
+    wechat.clock.step(-3600)
+    wechat.clock.advance(REST_S + 1)
+    await failure(tokens)
+    assert wechat.account.calls[STABLE] == 2
+
+
 async def test_near_its_end_the_old_value_is_served_while_a_new_one_is_fetched(wechat: Wechat) -> None:
     tokens = wechat.process()
     await tokens.access_token()
