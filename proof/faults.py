@@ -22,7 +22,7 @@ class Fault(StrEnum):
     STORE_DOWN = "the store is down for minutes"
     PROCESS_DIES = "process dies, another takes its place"
     PROCESS_GONE = "process dies, none takes its place"
-    CLOCK_LEAPS = "clock of a process leaps ahead by an hour or more"
+    CLOCK_LEAPS = "clock of a process leaps ahead by an hour or more, or back"
     CLOCK_APART = "clocks of processes are up to two minutes apart"
     WIRE_NOT_SENT = "WeChat cannot be reached"
     WIRE_BEFORE = "request to WeChat is lost"

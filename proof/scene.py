@@ -57,9 +57,6 @@ any more."""
 PROCESSES_STAY = 0.5
 """The share of seeds whose living processes stay when the faults end; in the others a new one takes the place of each.
 A restart would heal a worker or a key ring that hangs."""
-FAR_OFF = timedelta(minutes=5)
-"""A process whose clock is set by more than this is restarted: it may hold a ticket whose end it knows by the old
-time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +165,7 @@ class Scene:
         self.faults.stop()
         self.official_account.end_faults()
         if self.shape.processes_stay:
+            self.cluster.replace_gone()
             self._set_clocks()  # a dead process is replaced within minutes in any case
         else:
             self.cluster.replace_all()
@@ -176,9 +174,6 @@ class Scene:
         for process in self.cluster.processes:
             by = self._clock.offset - process.clock.offset
             if not by or not process.state.alive:
-                continue
-            if abs(by) > FAR_OFF:
-                process.state.on_death()
                 continue
             process.leap(by)
             self.faults.occurrences.forget(process.state.name)

@@ -19,7 +19,9 @@ STEP_S = 60.0
 """The average time between two occasions for a clock to leap."""
 AWAY_S = (1, 30, 600)
 """Seconds until a dead process is replaced."""
-LEAPS_H = (1.0, 7.0)
+LEAPS_H, LEAPS_BACK_H = (1.0, 7.0), (-1.0, -0.05)
+LEAPS_BACK = 0.25
+"""The share of leaps that set a clock back."""
 MOST_OCCASIONS = 1440
 """The number of occasions that are drawn in advance."""
 
@@ -65,7 +67,8 @@ class Cluster:
                 continue
             name = f"process {slot + 1}"
             self._occurrences.note(name, Fault.CLOCK_LEAPS, lasts=True)
-            by = timedelta(hours=self._stream.uniform(*LEAPS_H))
+            hours = LEAPS_BACK_H if self._stream.random() < LEAPS_BACK else LEAPS_H
+            by = timedelta(hours=self._stream.uniform(*hours))
             self._trace.add(name, "clock leaps", str(by))
             self._processes[slot].leap(by)
             self._environment.official_account.note_process()
@@ -90,6 +93,12 @@ class Cluster:
         for slot in range(len(self._processes)):
             self._kill(slot)
             self._processes[slot] = self._start(slot)
+
+    def replace_gone(self) -> None:
+        """Replace the processes that are gone."""
+        for slot in sorted(self._gone):
+            self._replace(slot)
+        self._gone.clear()
 
     def _start(self, slot: int) -> ServiceProcess:
         self._started += 1
