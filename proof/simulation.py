@@ -27,6 +27,7 @@ from proof.runtime.errors import describe, describe_unhandled
 from proof.runtime.loop import Deadlock, SimulatedLoop
 from proof.runtime.trace import Line, first_order_in
 from proof.scene import DAY_S, Scene, Shape
+from wechat.domain.orders import TradeState
 
 NONE = "none"
 """The option's value for no fault at all."""
@@ -200,7 +201,8 @@ def _report_error(scene: Scene, task: asyncio.Task[None]) -> None:
 
 def _check_end(scene: Scene) -> None:
     """Check the final state. Raises Broken."""
-    for broken in check_end(scene.database, scene.world, scene.people.acknowledged, scene.receivers):
+    released = {number for number, states in scene.journal.orders.items() if TradeState.SUCCESS in states}
+    for broken in check_end(scene.database, scene.world, scene.people.acknowledged, scene.receivers, released):
         raise broken
     evidence = scene.evidence()
     for what, about in (*check_books(evidence), *check_alarms(scene.alarms, evidence), *check_promises(evidence)):

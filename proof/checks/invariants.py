@@ -196,9 +196,13 @@ def _refunds_fit(order: Order) -> Iterator[str]:
 
 
 def check_end(
-    database: MemoryDatabase, world: WeChat, acknowledged: Acknowledged, receivers: Sequence[Receiver]
+    database: MemoryDatabase,
+    world: WeChat,
+    acknowledged: Acknowledged,
+    receivers: Sequence[Receiver],
+    released: Set[str],
 ) -> Iterator[Broken]:
-    """Yield the violations once all work has ended."""
+    """Yield the violations once all work has ended. ``released``: the orders that have been in SUCCESS."""
     orders = {order.out_trade_no: order for order in map(ORDER.read, database[ORDERS].look_at_all())}
     for order in orders.values():
         yield from (Broken(what, order.out_trade_no) for what in _check_end_of_order(order, world))
@@ -215,6 +219,7 @@ def check_end(
             yield Broken(f"WeChat gave {world.given_back(transaction)} of {payment.total} back", payment.number)
     for receiver in receivers:
         yield from _check_events(orders, database, receiver, acknowledged.resent)
+        yield from _goods_are_released_once(orders, receiver, released)
 
 
 def _promises_are_kept(orders: Mapping[str, Order], acknowledged: Acknowledged) -> Iterator[Broken]:
@@ -258,6 +263,14 @@ def _expected_events(order: Order) -> set[str]:
     if order.trade_state is TradeState.CLOSED:
         expected.add(EventType.ORDER_CLOSED)
     return {kind.value for kind in expected}
+
+
+def _goods_are_released_once(orders: Mapping[str, Order], receiver: Receiver, released: Set[str]) -> Iterator[Broken]:
+    """Check that the receiver of an order's events is told once to release its goods, or never."""
+    for number, order in orders.items():
+        told = sum(event.type == EventType.ORDER_PAID for event in receiver.arrivals(number))
+        if told != (number in released):
+            yield Broken(f"is {order.trade_state}, and {receiver.name} was told {told} times that it is paid", number)
 
 
 _REFUND_EVENTS = {

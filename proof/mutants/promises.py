@@ -41,4 +41,44 @@ WORDS = (
 )
 """Mutants of the words on which goods are released."""
 
-PROMISES = (*ACKNOWLEDGEMENTS, *WORDS)
+GOODS = (
+    Mutant(
+        "a second payment releases the goods again",
+        "wechat/domain/payments.py",
+        "    return order.with_entry(entry, payments=(*order.payments, payment))\n",
+        "    doubled = order.with_entry(entry, payments=(*order.payments, payment))\n"
+        "    return doubled.with_event(EventType.ORDER_PAID, payment.transaction_id, now)\n",
+    ),
+)
+"""Mutants of the event on which goods are released."""
+REASONS = (
+    Mutant(
+        "a refund that waits for balance is refused",
+        "wechat/pay/codes.py",
+        '        "NOT_ENOUGH",\n        "ORDER_NOT_READY",\n',
+        '        "ORDER_NOT_READY",\n',
+    ),
+    Mutant(
+        "SYSTEM_ERROR counts as a no",
+        "wechat/pay/codes.py",
+        '{"SYSTEM_ERROR", "BANK_ERROR", ',
+        '{"BANK_ERROR", ',
+    ),
+    Mutant(
+        "NO_AUTH ends a refund",
+        "wechat/pay/codes.py",
+        '        "NO_AUTH",\n        "CERT_ERROR",\n        "MCH_NOT_EXISTS",\n        "APPID_NOT',
+        '        "CERT_ERROR",\n        "MCH_NOT_EXISTS",\n        "APPID_NOT',
+    ),
+)
+"""Mutants of the reading of WeChat's refusals."""
+TOKENS = (
+    Mutant(
+        "a ticket ends by the machine's clock alone",
+        "wechat/account/tokens.py",
+        "        return min(left_s, self._held_until_s - self._clock.monotonic()) if token is self._held else left_s\n",
+        "        return left_s\n",
+    ),
+)
+
+PROMISES = (*ACKNOWLEDGEMENTS, *WORDS, *GOODS, *REASONS, *TOKENS)
