@@ -14,11 +14,11 @@ from proof.checks.invariants import Invariants
 from proof.checks.journal import Journal
 from proof.checks.words import Words
 from proof.faults import Fault, Faults
-from proof.outage import Outage
 from proof.people.bookkeeper import Bookkeeper
 from proof.people.payers import People
 from proof.people.visitors import Visitors
 from proof.runtime.chance import Chance
+from proof.runtime.outage import Outage
 from proof.runtime.ports import SimulatedClock
 from proof.runtime.trace import Trace
 from proof.service.cluster import Cluster

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from proof.checks.key_watch import WatchedRing
 from proof.faults import Faults
-from proof.outage import Outage
+from proof.runtime.outage import Outage
 from proof.runtime.trace import orders_in
 from proof.wechat.bill_wire import HOST, QUESTION, BillDesk
 from proof.wechat.bills import Bills
