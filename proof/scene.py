@@ -110,7 +110,6 @@ class Scene:
         words = Words(self.world, self._clock.now, clocks_differ=self.faults.has(Fault.CLOCK_APART))
         self.invariants = Invariants(self.database, self.world, words)
         self.account = self._open_account(chance)
-        self.account.bills.plan(beijing_day(self.begins))
         self.receivers = [kind(self.faults, chance, self.trace) for kind in (Receiver, DistantReceiver)]
         self.official_account = World(
             self.faults.of("", "office"), self._clock, chance.stream("office"), self.trace, self.report
@@ -123,10 +122,8 @@ class Scene:
         self.invariants.on_order = self._on_order_write
         self.cluster = Cluster(shape.processes, self._environment(chance))
         self.visitors = Visitors(self.official_account, self.cluster, chance.stream("visitors"))
-        find_order = self.invariants.find_order
-        self.people = People(
-            self.world, self.account, self.cluster, self.faults, self._clock, chance, self.trace, find_order
-        )
+        world, account, find_order = self.world, self.account, self.invariants.find_order
+        self.people = People(world, account, self.cluster, self.faults, self._clock, chance, self.trace, find_order)
         self.bookkeeper = Bookkeeper(
             self.world, self.account.bills, self.cluster, self.database, self._clock, self.trace, self.at_rest
         )
@@ -135,7 +132,9 @@ class Scene:
     def _open_account(self, chance: Chance) -> Account:
         keys, bills = _cut_keys(chance, self.faults, self.begins), self.faults.of("", "bills")
         outage = Outage(Fault.CREDENTIALS_REFUSED, self.faults.of("", "outage"), chance.stream("outage"))
-        return Account(self.world, keys, self.begins, bills, chance.stream("bills"), outage)
+        account = Account(self.world, keys, self.begins, bills, chance.stream("bills"), outage)
+        account.bills.plan(beijing_day(self.begins))
+        return account
 
     def _environment(self, chance: Chance) -> Environment:
         return Environment(
