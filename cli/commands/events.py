@@ -22,6 +22,8 @@ app = typer.Typer(no_args_is_help=True, help=words("推送给业务系统的事�
 
 EVENT_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 STATES = "pending, delivered, dead"
+SHOWN = 60
+"""Letters of a receiver's answer in a list; ``--json`` has all that is kept."""
 
 
 @declare(app, "events list", words("列出推送记录，新的在前", "List deliveries, newest first."))
@@ -103,6 +105,7 @@ def _trial(screen: Screen, trial: Mapping[str, Any]) -> RenderableType:
             (Bilingual("类型", "Type"), trial["type"]),
             (Bilingual("接收方", "Target"), trial["target"]),
             (Bilingual("应答", "Response"), trial["result"]),
+            (Bilingual("应答内容", "Response body"), (trial["answer"] or {}).get("text")),
             (Bilingual("用时", "Duration"), f"{trial['duration_s']:.3f} s"),
             (Bilingual("内容", "Body"), trial["body"]),
         ]
@@ -134,8 +137,9 @@ def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> Rendera
 
 
 def _last(delivery: Mapping[str, Any]) -> str:
-    """Return the time and the result of the latest attempt."""
+    """Return the time and the result of the latest attempt, and the beginning of what the receiver answered."""
     if not delivery["attempts"]:
         return ""
     attempt = delivery["attempts"][-1]
-    return f"{moment(attempt['at'])} {attempt['result']}"
+    answer = " ".join(attempt["answer"]["text"].split()) if attempt["answer"] else ""
+    return f"{moment(attempt['at'])} {attempt['result']} {answer[:SHOWN]}".rstrip()

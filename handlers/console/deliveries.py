@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from handlers.console.lists import PAGE, ListHandler
 from handlers.console.routes import Page, console_routes
@@ -11,15 +12,44 @@ from handlers.console.summaries import summarize_deliveries
 from handlers.console.texts.deliveries import TEXTS
 from handlers.web.plugin import Route
 from handlers.web.services import Services
+from wechat.calls.texts import show_line_ends
 from wechat.domain.audit import Act
-from wechat.domain.deliveries import DeliveryState
+from wechat.domain.deliveries import Answer, Delivery, DeliveryState
 from wechat.domain.errors import BadRequest, CallerError, NotFound
 from wechat.domain.events import EventType
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
+from wechat.events.signature import signed_content
+from wechat.events.webhooks import message_headers
 
 PATH = "/console/deliveries"
 EVENT_ID = "([0-9a-f]{24})"
+UNKEPT = "v1,…"
+"""Stands for the signatures of a message, which are not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A delivery as the page of its event shows it. ``answer`` is the latest refusal; ``headers`` and ``signed`` are
+    those of the latest attempt whose timestamp is known, and empty without one."""
+
+    delivery: Delivery
+    answer: Answer | None
+    headers: str
+    signed: str
+
+
+def describe_sent(delivery: Delivery) -> Sent:
+    event, attempts = delivery.event, delivery.attempts[::-1]
+    answer = next((attempt.answer for attempt in attempts if attempt.answer), None)
+    timestamp = next((attempt.timestamp for attempt in attempts if attempt.timestamp), 0)
+    if not timestamp:
+        return Sent(delivery, answer, "", "")
+    headers = message_headers(event.id, timestamp, UNKEPT)
+    signed = signed_content(event.id, timestamp, event.body()).decode()
+    return Sent(
+        delivery, answer, "\n".join(f"{name}: {value}" for name, value in headers.items()), show_line_ends(signed)
+    )
 
 
 class DeliveriesHandler(ListHandler):
@@ -44,7 +74,7 @@ class DeliveriesHandler(ListHandler):
 
 
 class EventHandler(ListHandler):
-    """The body of one event, which is the same for each receiver. Raises NotFound."""
+    """One event: its body, which is the same for each receiver, and what was sent to each. Raises NotFound."""
 
     texts = TEXTS
 
@@ -55,7 +85,8 @@ class EventHandler(ListHandler):
         event = deliveries[0].event
         await self.audit(Act.READ_PAYLOAD, event.out_trade_no, after=f"{event.type} {event.id}")
         body = json.dumps(json.loads(event.body()), ensure_ascii=False, indent=2)
-        self.render_console("deliveries_event.html", event=event, body=body)
+        sent = [describe_sent(delivery) for delivery in deliveries]
+        self.render_console("deliveries_event.html", event=event, body=body, sent=sent, beijing=beijing, **BADGES)
 
 
 class ResendHandler(ListHandler):

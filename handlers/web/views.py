@@ -9,7 +9,7 @@ from wechat.diagnosis.diagnosis import explain
 from wechat.diagnosis.snapshot import OrderSnapshot, RemoteStatus
 from wechat.domain.alarms import Alarm
 from wechat.domain.calls import Call
-from wechat.domain.deliveries import Delivery, order_data, refund_data
+from wechat.domain.deliveries import Answer, Delivery, order_data, refund_data
 from wechat.domain.errors import RemoteError
 from wechat.domain.facts import Received
 from wechat.domain.orders import Order, Refund, TimelineEntry
@@ -192,6 +192,7 @@ def trial_view(trial: Trial) -> dict[str, Any]:
         "delivered": trial.outcome.ok,
         "result": trial.outcome.result,
         "duration_s": round(trial.duration_s, 4),
+        "answer": _answer_view(trial.outcome.answer),
         "body": trial.event.body().decode(),
     }
 
@@ -209,10 +210,20 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
         "due_at": to_v3(delivery.due_at) if delivery.due_at else None,
         "tries": delivery.tries,
         "attempts": [
-            {"at": to_v3(attempt.at), "result": attempt.result, "duration_s": attempt.duration_s}
+            {
+                "at": to_v3(attempt.at),
+                "result": attempt.result,
+                "duration_s": attempt.duration_s,
+                "answer": _answer_view(attempt.answer),
+            }
             for attempt in delivery.attempts
         ],
     }
+
+
+def _answer_view(answer: Answer | None) -> dict[str, str] | None:
+    """Return the beginning of a receiver's refusal; others wrote it."""
+    return {"content_type": answer.content_type, "text": answer.text} if answer else None
 
 
 def _look(look: RemoteStatus, lang: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from storage.documents import FIRST, Document, Documents, Range
 from storage.store import Codec, DocumentStore
 from storage.stores.listing import newest, position, write_cursor
-from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
+from wechat.domain.deliveries import Answer, Attempt, Delivery, DeliveryState, Event
 from wechat.domain.ports import Clock, Page, Stored
 
 MOST_OF_ORDER = 500
@@ -114,11 +114,23 @@ def _read(document: Document) -> Delivery:
 
 
 def _write_attempt(attempt: Attempt) -> Document:
-    return {"at": attempt.at, "result": attempt.result, "duration_s": round(attempt.duration_s, 3)}
+    document: Document = {"at": attempt.at, "result": attempt.result, "duration_s": round(attempt.duration_s, 3)}
+    if attempt.timestamp:
+        document["timestamp"] = attempt.timestamp
+    if attempt.answer:
+        document["answer"] = {"text": attempt.answer.text, "content_type": attempt.answer.content_type}
+    return document
 
 
 def _read_attempt(document: Document) -> Attempt:
-    return Attempt(document["at"], document["result"], document["duration_s"])
+    answer = document.get("answer")
+    return Attempt(
+        document["at"],
+        document["result"],
+        document["duration_s"],
+        int(document.get("timestamp", 0)),
+        Answer(answer["text"], answer["content_type"]) if answer else None,
+    )
 
 
 DELIVERY = Codec(
@@ -131,5 +143,5 @@ DELIVERY = Codec(
             "tries", "attempts", "due_at", "lease", "blocked", "expires_at",
         }
     ),
-    parts={},
+    parts={"attempts": ("at", frozenset({"at", "result", "duration_s", "timestamp", "answer"}))},
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,11 +15,14 @@ import pytest
 from storage.embedded.servers import EmbeddedMongo, free_port
 from tests.contract.samples import a_storage, an_order, paid
 from tests.simulator.sink import Sink
+from tests.support.console import ConsoleBrowser, Operator
 from tests.support.manage import Manage
 from tests.support.servers import running
 from tests.support.service import API_KEY, ServiceProcess, overlay, wait_until
 from tests.support.settings import KNOWN
 from tests.support.webhooks import KEY, OTHER_KEY, secret_of
+from wechat.domain.staff import Role
+from wechat.events.signature import sign
 
 DATABASE = "events"
 
@@ -90,6 +94,29 @@ async def test_a_paid_order_is_told_and_each_delivery_can_be_looked_at(shop: Sho
     assert (pending["target"], pending["attempts"][0]["result"]) == ("bad", "500")
 
 
+async def test_a_developer_sees_why_a_receiver_refused_and_what_was_signed(shop: Shop) -> None:
+    shop.bad.answer = lambda _: (500, "<script>库存</script>\n".encode())
+    await shop.paid("20260301-refused")
+    event = wait_until(lambda: _tried(_of(shop, "20260301-refused", "bad", "pending")))
+    assert event["attempts"][-1]["answer"] == {"content_type": "", "text": "<script>库存</script>"}
+    wait_until(lambda: _of(shop, "20260301-refused", "good", "delivered"))
+    assert "<script>库存</script>" in (await Manage(shop.service.url, API_KEY)("events", "list")).out
+    await Operator(shop.service.url).add_person("dev", Role.DEVELOPER)
+    async with ConsoleBrowser(shop.service.url, "dev") as browser:
+        assert (await browser.log_in()).status == 302
+        target = f"/console/deliveries/{event['id']}"
+        assert f'href="{target}"' in await browser.page("/console/orders/20260301-refused")
+        page = await browser.page(target)
+    assert "&lt;script&gt;库存&lt;/script&gt;" in page and "<script>库存" not in page
+    for sink, key in ((shop.good, KEY), (shop.bad, OTHER_KEY)):
+        message = next(one for one in sink.received if one.headers["webhook-id"] == event["id"])
+        timestamp, signature = message.headers["webhook-timestamp"], message.headers["webhook-signature"]
+        signed = f"{event['id']}.{timestamp}.{message.body.decode()}"
+        assert sign(key, event["id"], int(timestamp), message.body) == signature
+        assert signed in html.unescape(page) and f"webhook-timestamp: {timestamp}" in page
+        assert signature not in html.unescape(page) and secret_of(key) not in page
+
+
 async def test_a_delivered_event_is_sent_again_on_request(shop: Shop) -> None:
     await shop.paid("20260301-sent-again")
     event = wait_until(lambda: _of(shop, "20260301-sent-again", "good", "delivered"))
@@ -153,6 +180,10 @@ def test_neither_the_log_nor_the_metrics_show_an_address_or_a_secret(shop: Shop)
 def _of(shop: Shop, number: str, target: str, state: str) -> dict[str, Any] | None:
     found = [e for e in shop.events(f"?state={state}") if (e["out_trade_no"], e["target"]) == (number, target)]
     return found[0] if found else None
+
+
+def _tried(event: dict[str, Any] | None) -> dict[str, Any] | None:
+    return event if event and event["attempts"] else None
 
 
 def _count(sink: Sink, event_id: str) -> int:

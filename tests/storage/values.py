@@ -23,7 +23,7 @@ from wechat.domain.alarms import Alarm, new_alarm
 from wechat.domain.api_keys import ApiKey, KeySecret, Scope
 from wechat.domain.approvals import Approval, ApprovalState
 from wechat.domain.audit import Act
-from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
+from wechat.domain.deliveries import Answer, Attempt, Delivery, DeliveryState, Event
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, Funds, RefundState
 from wechat.domain.messages import StoredNotification
@@ -141,7 +141,10 @@ def full_delivery() -> Delivery:
         lease="0123456789ab",
         blocked=True,
         tries=2,
-        attempts=(Attempt(NOW, "503", 0.25), Attempt(NOW + HOUR, "timeout", 15.0)),
+        attempts=(
+            Attempt(NOW, "503", 0.25),
+            Attempt(NOW + HOUR, "500", 15.0, 1772337906, Answer("<b>不\n", "text/html")),
+        ),
         expires_at=NOW + timedelta(days=90),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -45,12 +45,29 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """The beginning of what a receiver answered instead of accepting an event.
+
+    Others wrote both texts: pages escape them, and no log contains them, so ``repr`` does not show them.
+    """
+
+    text: str = field(repr=False)
+    content_type: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt to deliver. ``result`` is an HTTP status or a word from a fixed set, never the receiver's text."""
+    """An attempt to deliver. ``result`` is an HTTP status or a word from a fixed set, never the receiver's text.
+
+    ``timestamp`` is the Unix time that was sent and signed; 0 for a plugin, and for an attempt without a record of it.
+    Only the latest answer of a delivery is kept, and none once the event is accepted.
+    """
 
     at: datetime
     result: str
     duration_s: float
+    timestamp: int = 0
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +105,12 @@ class Delivery:
 
 
 class Outcome(NamedTuple):
-    """A target's result for one event."""
+    """A target's result for one event. ``timestamp`` and ``answer`` are as in ``Attempt``."""
 
     ok: bool
     result: str
+    timestamp: int = 0
+    answer: Answer | None = None
 
 
 # -- transitions -------------------------------------------------------------------------------------------------------
@@ -124,6 +143,8 @@ def finish_delivery(delivery: Delivery, lease: str, state: DeliveryState, attemp
     late_success = state is DeliveryState.DELIVERED and delivery.state is not DeliveryState.DELIVERED
     if not late_success and (delivery.lease != lease or not delivery.pending):
         return delivery
+    if state is DeliveryState.DELIVERED:
+        delivery = _drop_answers(delivery)
     return replace(
         _add_attempt(delivery, attempt), state=state, lease="", due_at=None, blocked=False, expires_at=attempt.at + KEEP
     )
@@ -148,7 +169,13 @@ def revive_delivery(delivery: Delivery, now: datetime, lease_span: timedelta) ->
 
 
 def _add_attempt(delivery: Delivery, attempt: Attempt) -> Delivery:
+    if attempt.answer:
+        delivery = _drop_answers(delivery)
     return replace(delivery, tries=delivery.tries + 1, attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS:])
+
+
+def _drop_answers(delivery: Delivery) -> Delivery:
+    return replace(delivery, attempts=tuple(replace(attempt, answer=None) for attempt in delivery.attempts))
 
 
 # -- what an event says ------------------------------------------------------------------------------------------------

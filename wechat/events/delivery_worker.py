@@ -89,7 +89,8 @@ class DeliveryWork:
     async def run(self, job: DeliveryJob) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
         outcome = await self._deliver(job.delivery.event)
-        attempt = Attempt(at, outcome.result, self._clock.monotonic() - started)
+        duration_s = self._clock.monotonic() - started
+        attempt = Attempt(at, outcome.result, duration_s, outcome.timestamp, outcome.answer)
         result = await self._conclude(job, outcome, attempt)
         self._telemetry.count(Metric.EVENT_DELIVERIES, self.target.name, result)
         event = job.delivery.event

@@ -16,8 +16,13 @@ SECRET_BYTES = range(24, 65)
 
 def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
     """Compute ``v1,<base64>``: HMAC-SHA256 over ``id.timestamp.body``. ``timestamp`` is the attempt's Unix time."""
-    content = f"{event_id}.{timestamp}.".encode() + body
+    content = signed_content(event_id, timestamp, body)
     return "v1," + base64.b64encode(hmac.digest(secret, content, hashlib.sha256)).decode()
+
+
+def signed_content(event_id: str, timestamp: int, body: bytes) -> bytes:
+    """Return the bytes that a signature covers."""
+    return f"{event_id}.{timestamp}.".encode() + body
 
 
 def parse_secret(text: str) -> bytes:

@@ -3,8 +3,8 @@
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
 Unlike WeChat's, these addresses are not trusted. The IP address is checked when the connection to it is made, so that
-another look-up of the name cannot change it. Redirects are not followed, responses are not read, and no address is
-logged.
+another look-up of the name cannot change it. Redirects are not followed. Of a response that refuses an event only the
+beginning is read (``wechat.events.answers``), of any other nothing. No address is logged.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from yarl import URL
 
 from wechat.domain.deliveries import Event, Outcome
 from wechat.domain.ports import Clock
+from wechat.events.answers import read_answer
 from wechat.events.signature import sign
 
 TOTAL_S = 10.0
@@ -37,6 +38,8 @@ FAILURES: Mapping[type[Exception], str] = {
     aiohttp.ClientError: "broken_off",
 }
 """The first matching class counts; any other error is a name that cannot be resolved, such as a..b."""
+NOT_SENT = frozenset({"tls", "unreachable", "forbidden"})
+"""Failures before there is a connection: no message was sent."""
 
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 
@@ -78,26 +81,29 @@ class Webhook:
 
     async def deliver(self, event: Event) -> Outcome:
         """See Target. Only a 2xx counts as delivered."""
-        body = event.body()
-        headers = self.sign(event.id, body)
+        body, timestamp = event.body(), self._now()
+        headers = self._headers(event.id, timestamp, body)
         try:
             async with self._open().post(
                 self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
-                return Outcome(200 <= response.status < 300, str(response.status))
+                accepted = 200 <= response.status < 300
+                answer = None if accepted else await read_answer(response.headers, response.content.read)
+                return Outcome(accepted, str(response.status), timestamp, answer)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            return Outcome(False, _name_failure(error))
+            result = _name_failure(error)
+            return Outcome(False, result, 0 if result in NOT_SENT else timestamp)
 
     def sign(self, event_id: str, body: bytes) -> dict[str, str]:
         """Build the headers of a message that is sent now."""
-        timestamp = int(self._clock.now().timestamp())
-        return {
-            "Content-Type": "application/json",
-            "User-Agent": "Fenpay",
-            "webhook-id": event_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": " ".join(sign(secret, event_id, timestamp, body) for secret in self._secrets),
-        }
+        return self._headers(event_id, self._now(), body)
+
+    def _headers(self, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+        signatures = [sign(secret, event_id, timestamp, body) for secret in self._secrets]
+        return message_headers(event_id, timestamp, " ".join(signatures))
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp())
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -108,10 +114,22 @@ class Webhook:
                     socket_factory=None if self._allow_private else public_socket,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept-Encoding": "identity"},  # so that the beginning of a refusal can be read
                 auto_decompress=False,
                 trust_env=False,
             )
         return self._session
+
+
+def message_headers(event_id: str, timestamp: int, signature: str) -> dict[str, str]:
+    """Return the headers of a message that was signed at ``timestamp``, a Unix time."""
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "Fenpay",
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature,
+    }
 
 
 def _name_failure(error: Exception) -> str:

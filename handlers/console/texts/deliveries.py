@@ -20,6 +20,23 @@ TEXTS: Mapping[str, Bilingual] = {
     "duration": Bilingual("耗时", "Duration"),
     "payload": Bilingual("推送内容", "What was sent"),
     "open_payload": Bilingual("查看推送内容（会写入审计记录）", "Show what was sent (recorded in the audit log)"),
+    "answer": Bilingual("接收方的应答", "The receiver's response"),
+    "answer_hint": Bilingual(
+        "最近一次未接收时的应答，最多 1000 个字；内容来自接收方。",
+        "The latest response that did not accept the event, up to 1,000 characters; the receiver wrote it.",
+    ),
+    "headers": Bilingual("报文头（最近一次推送）", "Headers (latest message)"),
+    "signed": Bilingual("待签名串（最近一次推送）", "Signed string (latest message)"),
+    "signed_hint": Bilingual(
+        "⏎ 表示换行符。密钥不显示，签名值不保存；其他各次推送只有 webhook-timestamp 和签名不同。",
+        "⏎ is a line feed. The secret is not shown, and signatures are not kept. Messages of other attempts differ "
+        "only in webhook-timestamp and signature.",
+    ),
+    "no_timestamp": Bilingual(
+        "没有报文头和待签名串：尚未发送，没有记录时间戳，或接收方是插件。",
+        "There are no headers and no signed string: nothing was sent, its timestamp was not recorded, or the receiver "
+        "is a plugin.",
+    ),
     "choose": Bilingual("选择 {event} → {target}", "Select {event} → {target}"),
     "resend": Bilingual("重新推送所选", "Send selected again"),
     "resent": Bilingual("已安排重新推送 {count} 条", "{count} will be sent again"),

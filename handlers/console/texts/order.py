@@ -55,6 +55,10 @@ TEXTS: Mapping[str, Bilingual] = {
     "open_payload": Bilingual(
         "查看报文与待签名串（会写入审计记录）", "Show messages and signed strings (recorded in the audit log)"
     ),
+    "open_delivery": Bilingual(
+        "查看推送内容、待签名串与应答（会写入审计记录）",
+        "Show content, signed string and response (recorded in the audit log)",
+    ),
     "no_payload": Bilingual(
         "查看报文需要「开发」或「管理员」角色。", "Only developers and administrators can see messages."
     ),

@@ -14,7 +14,6 @@ import pytest
 
 from tests.support.clock import ManualClock
 from tests.support.webhooks import AT, KEY, OTHER_KEY, a_webhook, an_event, secret_of
-from wechat.domain.deliveries import Outcome
 from wechat.events.signature import sign
 
 SAMPLE = Path(__file__).resolve().parents[3] / "docs" / "examples" / "webhook_receiver.py"
@@ -102,11 +101,11 @@ async def test_it_takes_real_deliveries_and_keeps_each_event_once(
     url = f"http://127.0.0.1:{receiver.server_port}/"
     target = a_webhook(url, (OTHER_KEY, KEY), clock)
     for event_id in ("e1", "e2", "e1"):
-        assert await target.deliver(an_event(event_id)) == Outcome(True, "204")
+        assert (await target.deliver(an_event(event_id)))[:2] == (True, "204")
     await target.close()
     assert list(sample.Receiver.kept) == ["e1", "e2"]
     assert sample.Receiver.kept["e1"]["data"]["description"] == "拿铁咖啡 × 2"
     stranger = a_webhook(url, (OTHER_KEY,), clock)
-    assert await stranger.deliver(an_event("e3")) == Outcome(False, "401")
+    assert (await stranger.deliver(an_event("e3")))[:2] == (False, "401")
     await stranger.close()
     assert "e3" not in sample.Receiver.kept

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -15,7 +15,16 @@ from tests.simulator.sink import Sink
 from tests.support.addresses import FORBIDDEN
 from tests.support.clock import ManualClock
 from tests.support.webhooks import AT, KEY, OTHER_KEY, Names, a_webhook, an_event, secret_of
-from wechat.domain.deliveries import Outcome
+from wechat.domain.deliveries import (
+    Answer,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Outcome,
+    finish_delivery,
+    retry_delivery,
+)
+from wechat.events import answers
 from wechat.events.signature import parse_secret, sign
 from wechat.events.webhooks import Webhook, is_public
 
@@ -38,8 +47,10 @@ async def webhook(url: str, **options: Any) -> AsyncIterator[Webhook]:
 
 
 async def outcome(url: str, **options: Any) -> Outcome:
+    """The outcome of one delivery, without its timestamp and answer."""
     async with webhook(url, **options) as target:
-        return await target.deliver(an_event())
+        found = await target.deliver(an_event())
+        return Outcome(found.ok, found.result)
 
 
 def test_the_signature_is_that_of_the_published_vector() -> None:
@@ -170,6 +181,112 @@ async def test_an_endless_answer_is_not_read() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         assert await outcome(f"http://127.0.0.1:{port}/") == Outcome(True, "200")
+
+
+# -- what a refusal says -------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def talker(head: bytes, body: bytes, *, endless: bool = False) -> AsyncIterator[tuple[str, list[int]]]:
+    """A receiver that sends these bytes, again and again if ``endless``; its address, and how many it could send."""
+    sent = [0]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 Internal Server Error\r\n" + head + b"\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(body)
+                await writer.drain()
+                sent[0] += len(body)
+                if not endless:
+                    await reader.read()
+                    break
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", sent
+
+
+async def refusal(url: str) -> Outcome:
+    async with webhook(url) as target:
+        return await target.deliver(an_event())
+
+
+async def test_a_refusal_keeps_the_beginning_of_the_answer_and_the_time_that_was_signed(sink: Sink) -> None:
+    sink.answer = lambda _: (500, "库存不足".encode() + b"\x00\x1b[31m\r\n" + b"x" * 5000)
+    found = await refusal(sink.url)
+    assert found.result == "500" and found.answer
+    assert found.answer.text == ("库存不足[31m\n" + "x" * 1000)[:1000]
+    assert sink.received[0].headers["webhook-timestamp"] == str(found.timestamp)
+    assert "x" not in repr(found.answer)
+
+
+async def test_an_acceptance_keeps_no_answer(sink: Sink) -> None:
+    sink.answer = lambda _: (200, b"thank you")
+    assert (await refusal(sink.url)).answer is None
+
+
+async def test_of_an_endless_refusal_only_the_beginning_is_read() -> None:
+    async with talker(b"Content-Length: 1000000000000\r\n", b"y" * 65536, endless=True) as (url, sent):
+        found = await refusal(url)
+        assert (found.result, found.answer) == ("500", Answer("y" * 1000))
+        assert sent[0] < 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "text"),
+    [
+        (b"Content-Length: 100\r\n", b"stalls", "stalls"),
+        (b"Content-Length: 100\r\n", b"", ""),
+        (b"Content-Length: 4\r\nContent-Encoding: gzip\r\n", b"\x1f\x8b\x08\x00", ""),
+    ],
+)
+async def test_a_body_that_stalls_or_breaks_does_not_change_the_result(
+    monkeypatch: pytest.MonkeyPatch, head: bytes, body: bytes, text: str
+) -> None:
+    monkeypatch.setattr(answers, "WAIT_S", 0.1)
+    async with talker(head, body) as (url, _):
+        found = await refusal(url)
+        assert (found.result, found.answer.text if found.answer else "") == ("500", text)
+
+
+@pytest.mark.parametrize(
+    ("raw", "content_type", "text"),
+    [
+        ("密钥不对".encode(), "text/plain", "密钥不对"),
+        ("密钥不对".encode("gbk"), "text/html; charset=GBK", "密钥不对"),
+        ("密钥不对".encode("gbk"), "text/html; charset=idna", "��Կ����"),
+        (b"a\xed\xa0\x80b", "", "a���b"),  # a surrogate in UTF-8
+        ("a\u202eb\u0085c\td".encode(), "", "ab c d"),
+        (b"\x00\x07\x7f", "", ""),
+        (b"got v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4= of you", "", "got v1,… of you"),
+    ],
+)
+def test_what_is_kept_is_plain_text_without_signatures(raw: bytes, content_type: str, text: str) -> None:
+    assert answers.plain_text(raw, content_type) == text
+
+
+async def test_nothing_was_signed_for_a_receiver_that_was_not_reached() -> None:
+    assert (await refusal("http://127.0.0.1:1/")).timestamp == 0
+
+
+def test_a_delivery_keeps_its_latest_answer_until_it_is_accepted() -> None:
+    delivery = Delivery(an_event(), "erp", "m:n", 1, AT)
+
+    def kept(held: Delivery) -> list[str]:
+        return [attempt.answer.text if attempt.answer else "" for attempt in held.attempts]
+
+    for attempt in (Attempt(AT, "500", 0, 1, Answer("one")), Attempt(AT, "500", 0, 2, Answer("two"))):
+        delivery = retry_delivery(delivery, "", attempt, AT)
+    delivery = retry_delivery(delivery, "", Attempt(AT, "timeout", 0, 3), AT)
+    assert kept(delivery) == ["", "two", ""]
+    dead = finish_delivery(delivery, "", DeliveryState.DEAD, Attempt(AT, "500", 0, 4, Answer("last")))
+    assert kept(dead) == ["", "", "", "last"]
+    accepted = finish_delivery(delivery, "", DeliveryState.DELIVERED, Attempt(AT, "200", 0, 4))
+    assert kept(accepted) == [""] * 4
+    assert [attempt.timestamp for attempt in accepted.attempts] == [1, 2, 3, 4]
 
 
 # -- addresses that are never dialled -----------------------------------------------------------------------------
