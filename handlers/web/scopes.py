@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from service.settings.sections import ApiKey as ConfiguredKey
-from wechat.domain.api_keys import Scope
+from wechat.domain.api_keys import Scope, allows
 from wechat.domain.errors import Bilingual, Forbidden, Unauthorized
 
 
@@ -26,13 +26,16 @@ EVENT_STREAM = "/api/events/stream"
 
 
 def scope_of(method: str, path: str) -> Scope:
-    """Return the scope that a call requires: reading, orders, refunds, or operating the service."""
+    """Return the scope that a call requires: reading, orders, refunds, reconciliation, or operating
+    the service."""
     if path == EVENT_STREAM:
         return Scope.OPERATE  # its events are signed with a webhook's secrets
     if method in ("GET", "HEAD"):
         return Scope.READ
     if path.startswith("/api/refunds/") or path.endswith("/refunds"):
         return Scope.REFUNDS
+    if path.startswith("/api/reconciliations/"):
+        return Scope.BOOKS
     return Scope.ORDERS if path == "/api/orders" or path.startswith("/api/orders/") else Scope.OPERATE
 
 
@@ -52,7 +55,7 @@ def check_scope(holder: KeyHolder | None, scope: Scope) -> str:
             "The API key is not valid; send Authorization: Bearer <key>",
         )
         raise Unauthorized(text, code="BAD_API_KEY")
-    if scope not in holder.scopes:
+    if not allows(holder.scopes, scope):
         text = Bilingual(
             f"API Key {holder.name} 没有 {scope} 权限；请使用有此权限的 API Key"
             "（配置文件 merchants 中的 API Key 可加上该 scope）",

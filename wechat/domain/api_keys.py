@@ -29,7 +29,13 @@ class Scope(StrEnum):
     READ = "read"
     ORDERS = "orders"
     REFUNDS = "refunds"
+    BOOKS = "books"
     OPERATE = "operate"
+
+
+def allows(scopes: Collection[Scope], scope: Scope) -> bool:
+    """Whether a key with ``scopes`` may make requests of ``scope``. ``operate`` includes ``books``."""
+    return scope in scopes or (scope is Scope.BOOKS and Scope.OPERATE in scopes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,7 @@ SCOPES: Labels = {
     "read": Bilingual("查询", "Read"),
     "orders": Bilingual("订单", "Orders"),
     "refunds": Bilingual("退款", "Refunds"),
+    "books": Bilingual("对账（重新对账、处理差异）", "Books (reconcile, settle differences)"),
     "operate": Bilingual("运维（对账、修复、事件）", "Operate (books, repairs, events)"),
 }
 ROLES: Labels = {

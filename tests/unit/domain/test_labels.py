@@ -9,6 +9,7 @@ from simulator.web import texts as simulated
 from simulator.web.texts import name_state
 from tests.support.service import ROOT
 from wechat.domain import labels
+from wechat.domain.api_keys import Scope
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.facts import RefundState
 from wechat.domain.labels import DELIVERY_STATES, ORDER_STATES, REFUND_STATES, SCOPES, SOURCES, TIMELINE, label
@@ -49,6 +50,7 @@ def test_the_code_follows_the_name() -> None:
     assert label(SOURCES, "v3", "zh") == "APIv3（v3）"
     assert label(ORDER_STATES, "REFUND", "zh") == "已支付（有退款，REFUND）"
     assert label(SCOPES, "operate", "en") == "Operate (books, repairs, events, operate)"
+    assert set(Scope) == SCOPES.keys()
 
 
 def test_no_label_has_two_pairs_of_brackets_in_a_row() -> None:
