@@ -101,6 +101,8 @@ async def test_a_developer_sees_why_a_receiver_refused_and_what_was_signed(shop:
     assert event["attempts"][-1]["answer"] == {"content_type": "", "text": "<script>库存</script>"}
     wait_until(lambda: _of(shop, "20260301-refused", "good", "delivered"))
     assert "<script>库存</script>" in (await Manage(shop.service.url, API_KEY)("events", "list")).out
+    status, support = shop.ask("GET", "/api/orders/20260301-refused/support")
+    assert (status, "库存" in support.decode()) == (200, False)  # it goes to others, and an answer may name a person
     await Operator(shop.service.url).add_person("dev", Role.DEVELOPER)
     async with ConsoleBrowser(shop.service.url, "dev") as browser:
         assert (await browser.log_in()).status == 302
@@ -173,7 +175,7 @@ def test_events_are_for_who_has_the_key(shop: Shop) -> None:
 def test_neither_the_log_nor_the_metrics_show_an_address_or_a_secret(shop: Shop) -> None:
     metrics = shop.ask("GET", "/metrics")[1].decode()
     assert 'fenpay_event_deliveries_total{result="delivered",target="good"}' in metrics
-    for secret in (secret_of(KEY), secret_of(OTHER_KEY), shop.good.url, shop.bad.url):
+    for secret in (secret_of(KEY), secret_of(OTHER_KEY), shop.good.url, shop.bad.url, "库存"):
         assert secret not in shop.service.log + metrics
 
 
