@@ -10,6 +10,7 @@ from handlers.console.texts.refunds import TEXTS
 from handlers.web.numbers import REFUND_NUMBER
 from handlers.web.plugin import Route
 from handlers.web.services import Services
+from wechat.diagnosis.attention import MOST_SLOW
 from wechat.domain.approvals import AT_CONSOLE
 from wechat.domain.audit import Act
 from wechat.domain.facts import RefundState
@@ -46,9 +47,9 @@ class RefundsHandler(ListHandler):
     async def find_urgent(self) -> list[Refund]:
         """Return the refunds that need a person: abnormal ones, and those that have been processing for too long."""
         abnormal, _ = await self.find(RefundState.ABNORMAL)
-        processing, _ = await self.find(RefundState.PROCESSING)
-        now = self.services.clock.now()
-        return [*abnormal, *(each for each in processing if each.is_slow(now))]
+        under_way = await self.services.order_store.list_refunding(RefundState.PROCESSING, MOST_SLOW)
+        refunds, now = [refund for order in under_way for refund in order.refunds], self.services.clock.now()
+        return [*abnormal, *(each for each in refunds if each.state is RefundState.PROCESSING and each.is_slow(now))]
 
     async def find(self, state: RefundState, cursor: str = "") -> tuple[list[Refund], str]:
         """Return the refunds in ``state`` of one page of orders, and the cursor of the next page."""
