@@ -34,6 +34,7 @@ SECURE = "__Secure-"
 ``__Host-`` would require the path /, and the shop's pages would then receive the cookie too."""
 FLASH = "fenpay_flash"
 LANGUAGE = "fenpay_lang"
+LANGUAGES = ("zh", "en")
 HOME = "/console"
 LOGIN = "/console/login"
 SET_UP_TOTP = "/console/account/totp"
@@ -82,6 +83,8 @@ class ConsoleHandler(PageHandler):
 
     texts: ClassVar[Mapping[str, Bilingual]] = {}
     visit: Visit | None = None
+    searched: Mapping[str, str] = {}
+    """The filters of the list of orders that this page shows, for the search field in the header to keep."""
     acts_to_confirm = 0
     """The number of acts that this person can confirm; the menu shows it."""
 
@@ -148,7 +151,7 @@ class ConsoleHandler(PageHandler):
     def lang(self) -> str:
         """The language that the person chose, or else the browser's preferred one."""
         chosen = self.get_cookie(LANGUAGE)
-        return chosen if chosen in ("zh", "en") else preferred_language(self.request.headers.get("Accept-Language", ""))
+        return chosen if chosen in LANGUAGES else preferred_language(self.request.headers.get("Accept-Language", ""))
 
     @property
     def has_stepped_up(self) -> bool:
@@ -208,6 +211,8 @@ class ConsoleHandler(PageHandler):
             step_up_id="step_up",
             step_up_error="",
             simulated=settings.simulated,
+            simulator_url=settings.simulator_url,
+            searched=self.searched,
             in_memory=settings.in_memory,
             shop_name=settings.shop.name_en if self.lang == "en" else settings.shop.name,
             **context,
@@ -244,6 +249,10 @@ class ConsoleHandler(PageHandler):
     @property
     def is_https(self) -> bool:
         return self.services.settings.http.origin.startswith("https:")
+
+    def keep_language(self, lang: str) -> None:
+        """Store the reader's choice of the language."""
+        self.set_cookie(LANGUAGE, lang, path=HOME, samesite="Lax", expires_days=LANGUAGE_DAYS)
 
     def put_flash(self, text: str, kind: str = "done") -> None:
         """Store ``text`` for the next page to show; ``kind`` is done or error."""

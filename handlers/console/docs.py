@@ -13,7 +13,7 @@ from typing import NamedTuple
 from markdown_it import MarkdownIt
 from tornado.web import HTTPError
 
-from handlers.console.base import ConsoleHandler
+from handlers.console.base import LANGUAGES, ConsoleHandler
 from handlers.console.routes import Page, console_routes
 from handlers.console.texts.docs import TEXTS
 from handlers.web.plugin import Route
@@ -27,7 +27,8 @@ MOST_FOUND = 50
 MOST_OF_QUERY = 100
 AROUND = 60
 HEADING = re.compile(r"^#{1,4} +(.+?) *$", re.MULTILINE)
-LINK = re.compile(r"^(?:\.\./(?:en|zh)/|\./)?([a-z][a-z0-9-]{1,40})\.md(#.*)?$")
+LINK = re.compile(r"^(?:\.\./(en|zh)/|\./)?([a-z][a-z0-9-]{1,40})\.md(#.*)?$")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 class Document(NamedTuple):
@@ -61,11 +62,16 @@ class DocsHandler(ConsoleHandler):
 
 
 class DocHandler(ConsoleHandler):
-    """The page of one document; 404 for an unknown name."""
+    """The page of one document; 404 for an unknown name. With ``?lang=`` the reader chooses the language, of this page
+    and of those that follow."""
 
     texts = TEXTS
 
     async def get(self, name: str) -> None:
+        if (lang := self.get_query_argument("lang", "")) in LANGUAGES:
+            self.keep_language(lang)
+            self.redirect(f"{PATH}/{name}")
+            return
         documents = await asyncio.to_thread(read_documents, self.lang)
         document = next((each for each in documents if each.name == name), None)
         if document is None:
@@ -87,9 +93,10 @@ def search(documents: Sequence[Document], query: str) -> list[Hit]:
     pattern = re.compile(re.escape(query), re.IGNORECASE)
     hits: list[Hit] = []
     for document in documents:
+        outline = _without_code(document.text)
         for match in list(pattern.finditer(document.text))[:5]:
             start, end = match.span()
-            heading = [each[1] for each in HEADING.finditer(document.text, 0, start)][-1:]
+            heading = [each[1] for each in HEADING.finditer(outline, 0, start)][-1:]
             before = document.text[max(0, start - AROUND) : start].replace("\n", " ")
             after = document.text[end : end + AROUND].replace("\n", " ")
             hits.append(Hit(document, heading[0] if heading else "", before, match[0], after))
@@ -123,12 +130,14 @@ def slug(heading: str) -> str:
 
 
 def _without_code(text: str) -> str:
-    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    """Blank out blocks of code, whose comments look like headings. Every other character keeps its place."""
+    return FENCE.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), text)
 
 
 def _address(target: str) -> str:
     if match := LINK.fullmatch(target):
-        return f"{PATH}/{match[1]}{match[2] or ''}"
+        lang, name, anchor = match.groups("")
+        return f"{PATH}/{name}{f'?lang={lang}' if lang else ''}{anchor}"
     return target if target.startswith(("#", "https://")) else PATH
 
 

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 
-from handlers.console.base import HOME, LANGUAGE, LANGUAGE_DAYS, LOGIN, ConsoleHandler, safe_next
+from handlers.console.base import HOME, LANGUAGES, LOGIN, ConsoleHandler, safe_next
 from handlers.console.navigation import entries_for
 from handlers.console.routes import Page, console_routes
 from handlers.console.texts.login import TEXTS
@@ -120,8 +120,8 @@ class LanguageHandler(ConsoleHandler):
 
     def post(self) -> None:
         chosen = self.get_body_argument("lang", "")
-        if chosen in ("zh", "en"):
-            self.set_cookie(LANGUAGE, chosen, path=HOME, samesite="Lax", expires_days=LANGUAGE_DAYS)
+        if chosen in LANGUAGES:
+            self.keep_language(chosen)
         self.redirect(safe_next(self.get_body_argument("next", HOME)))
 
 

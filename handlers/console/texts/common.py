@@ -32,6 +32,7 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "log_out": Bilingual("退出登录", "Log out"),
     "simulated": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
+    "simulator": Bilingual("微信模拟器", "WeChat simulator"),
     "in_memory": Bilingual(
         "订单仅保存在内存中，进程结束后丢失", "Orders are kept in memory only and are lost when the process ends"
     ),

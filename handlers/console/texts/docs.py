@@ -14,6 +14,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "search": Bilingual("搜索文档", "Search the documents"),
     "find": Bilingual("搜索", "Search"),
     "nothing": Bilingual("没有找到“{query}”。", "Nothing was found for “{query}”."),
+    "nothing_next": Bilingual("请换一个词，或查看：", "Try another word, or see:"),
     "results": Bilingual("“{query}”的结果", "Results for “{query}”"),
     "all": Bilingual("全部文档", "All documents"),
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.support.console import ConsoleBrowser
+from tests.support.console import ConsoleBrowser, Operator
 from tests.support.service import SESSION_SECRET
 from tests.support.simulator import SimulatorProcess
 from wechat.domain.staff import Role
@@ -112,6 +113,7 @@ async def test_words_are_found_and_lead_to_their_heading(staff: Mapping[Role, Co
     assert 'href="/console/docs/api#' in page
     nothing = await staff[Role.READER].page("/console/docs?q=%3Cscript%3E%3Ca%20b", **{"Accept-Language": "en"})
     assert "Nothing was found" in nothing
+    assert "Try another word" in nothing
 
 
 async def test_there_is_no_page_of_what_is_no_document(admin: ConsoleBrowser) -> None:
@@ -124,3 +126,17 @@ async def test_an_address_of_the_console_that_does_not_exist_leads_back_to_the_c
     page = response.body.decode()
     assert (response.status, "页面不存在" in page, 'href="/console"' in page) == (404, True, True)
     assert 'href="/shop"' in (await admin.get("/nothing-here", Accept="text/html")).body.decode()
+
+
+async def test_a_document_changes_its_language_by_its_first_link(visitor: ConsoleBrowser, operator: Operator) -> None:
+    name = f"d-{secrets.token_hex(6)}"
+    await operator.add_person(name, Role.READER)
+    await visitor.log_in(name)
+    assert 'href="/console/docs/api?lang=en"' in await visitor.page("/console/docs/api")
+    response = await visitor.get("/console/docs/api?lang=en")
+    assert (response.status, response.at) == (302, "/console/docs/api")
+    assert 'href="/console/docs/api?lang=zh"' in await visitor.page("/console/docs/api")
+
+
+async def test_the_menu_leads_to_the_simulator(admin: ConsoleBrowser, simulator: SimulatorProcess) -> None:
+    assert f'<a href="{simulator.url}/simulator/">微信模拟器</a>' in await admin.page("/console/account")
