@@ -23,7 +23,6 @@ from wechat.domain.times import BEIJING, beijing, parse_day
 PATH = "/console/audit"
 SHOWN = 50
 EXPORTED_AT_ONCE = 500
-MOST_EXPORTED = 100_000
 FIELDS = ("name", "act", "subject", "from", "until")
 COLUMNS = ("at", "name", "role", "address", "act", "subject", "before", "after")
 UNFINISHED = "unfinished"
@@ -104,13 +103,12 @@ class AuditExportHandler(AuditHandler):
             await self.flush()
 
     async def _read(self) -> AsyncIterator[Sequence[AuditEntry]]:
-        cursor = ""
-        for _ in range(MOST_EXPORTED // EXPORTED_AT_ONCE):
-            page = await self.find(EXPORTED_AT_ONCE, cursor)
+        """Read until no page follows; a page may be empty although another one follows."""
+        page = await self.find(EXPORTED_AT_ONCE, "")
+        yield page.items
+        while page.next_cursor:
+            page = await self.find(EXPORTED_AT_ONCE, page.next_cursor)
             yield page.items
-            cursor = page.next_cursor
-            if not cursor:
-                return
 
     def _row(self, entry: AuditEntry, ended: frozenset[str]) -> Row:
         role = ROLES[entry.role].to(self.lang) if entry.role in ROLES else entry.role

@@ -69,5 +69,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "until": Bilingual("到", "Until"),
     "csv": Bilingual("导出 CSV", "Export CSV"),
     "older": Bilingual("更早的记录", "Older entries"),
+    "none_so_far": Bilingual(
+        "已读取的记录中没有符合条件的，请继续查看更早的记录。",
+        "None of the entries read so far match. Continue with the older ones.",
+    ),
     "none": Bilingual("没有符合条件的记录，请放宽筛选条件。", "No entries match. Use a wider filter."),
 }
