@@ -41,7 +41,7 @@ class KeysHandler(KeyHandler):
             read=Scope.READ,
             overlap=USUAL_OVERLAP,
             most_overlap=OVERLAP_HOURS[-1],
-            now=self.services.clock.now(),
+            now=self.services.real_time,
             beijing=beijing,
         )
 

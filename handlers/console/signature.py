@@ -54,7 +54,7 @@ class SignatureHandler(ConsoleHandler):
             raise TooMany(BUSY)
         async with _turns:
             keys = await asyncio.to_thread(keys_of, self.services.settings)
-            work = partial(explain, raw, keys, kind, self.services.clock.now().timestamp())
+            work = partial(explain, raw, keys, kind, self.services.real_time.timestamp())
             return await asyncio.wait_for(asyncio.to_thread(work), LIMIT_S)
 
     def _show(self, text: str, kind: str, found: Explanation | None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from service.settings.model import Settings
 from wechat.account.jssdk import JsSdk
@@ -134,6 +135,11 @@ class Services:
     plugin_storage: Callable[[str], PluginStorage]
     in_flight: InFlightRequests = field(default_factory=InFlightRequests)
     self_check: Callable[[], Sequence[Check]] = tuple
+
+    @property
+    def real_time(self) -> datetime:
+        """The machine's time, also where ``clock`` is the simulator's: signatures and API keys are dated by it."""
+        return datetime.now(UTC)
 
     @property
     def order_search(self) -> OrderSearch:
