@@ -195,13 +195,16 @@ class MonthFileHandler(BookFiles, ConsoleHandler):
 
 
 class BillFileHandler(BookFiles, ConsoleHandler):
-    """WeChat Pay's bill of a day, unchanged; 204 for a day for which WeChat Pay makes none."""
+    """WeChat Pay's bill of a day, unchanged. For a day for which WeChat Pay makes none, the day's page says so."""
+
+    texts = TEXTS
 
     async def get(self, text: str) -> None:
         day = read_day(text)
         bill = await self.services.books.bill_cache.bill(day)
         if bill.path is None:
-            self.set_status(204)
+            self.put_flash(self.t("no_bill"), "error")
+            self.redirect(f"{PATH}/{day}")
             return
         await self.audit(Act.EXPORT, f"bill {day}")
         self.attach(CSV, f"bill-{day}.csv")

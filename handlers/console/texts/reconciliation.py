@@ -29,6 +29,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "day_csv": Bilingual("差异 CSV", "Differences as CSV"),
     "day_xlsx": Bilingual("对账 XLSX", "Books as XLSX"),
     "bill": Bilingual("微信账单", "WeChat's bill"),
+    "no_bill": Bilingual(
+        "微信支付没有这一天的账单：这一天没有交易。", "WeChat Pay has no bill of this day: nothing was traded."
+    ),
     "print": Bilingual("此页可直接打印", "You can print this page"),
     "run": Bilingual("立即对账", "Reconcile now"),
     "run_again": Bilingual("重新对账", "Reconcile again"),
