@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from handlers.console.base import ConsoleHandler
 from handlers.console.routes import Page, console_routes
-from handlers.console.states import BADGES, ORDER_STATES, TRADE_TYPES
+from handlers.console.states import BADGES, ORDER_STATES, TRADE_TYPES, name_channel
 from handlers.console.story import error_text, open_payload, tell_story, verdict_text
 from handlers.console.summaries import summarize_deliveries, summarize_order
 from handlers.console.texts.order import TEXTS
@@ -27,6 +27,7 @@ from wechat.domain.times import beijing
 PATH = f"/console/orders/{NUMBER}"
 CALL_ID = "([0-9a-f]{24})"
 SHOWN = 4
+NO_SUCH_EVENT = Bilingual("这笔订单没有这个事件", "This order has no such event")
 
 
 class OrderPage(ConsoleHandler):
@@ -42,6 +43,7 @@ class OrderPage(ConsoleHandler):
             order=order,
             payer=mask_middle(order.openid),
             refundable=refundable(order, order.transaction_id) if order.paid else 0,
+            channel_name=name_channel(order.channel, self.lang),
             trade_type=TRADE_TYPES[order.trade_type].to(self.lang),
             verdict=lambda call: verdict_text(call).to(self.lang),
             error_of=lambda call: error_text(call).to(self.lang),
@@ -159,11 +161,14 @@ class SupportHandler(OrderPage):
 
 
 class ResendHandler(OrderPage):
-    """Send an event again: the form's ``event`` to its ``target``."""
+    """Send an event of the order again: the form's ``event`` to its ``target``. Raises NotFound."""
 
     async def post(self, out_trade_no: str) -> None:
         event, target = self.get_body_argument("event"), self.get_body_argument("target", "")
-        before = [each for each in await self.services.delivery_store.of_event(event) if target in ("", each.target)]
+        deliveries = await self.services.delivery_store.of_event(event)
+        if any(each.event.out_trade_no != out_trade_no for each in deliveries):
+            raise NotFound(NO_SUCH_EVENT)  # otherwise the audit log would name another order than the one it is about
+        before = [each for each in deliveries if target in ("", each.target)]
         standing, wanted = summarize_deliveries(before), f"{event} {target}".strip()
         with self.tell_refusal():
             async with self.audit_act(Act.RESEND, out_trade_no, standing, wanted) as after:

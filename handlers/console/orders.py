@@ -11,7 +11,7 @@ from typing import Any
 from handlers.console.base import ConsoleHandler
 from handlers.console.order_filters import NAMES, Query, read_query
 from handlers.console.routes import Page, console_routes
-from handlers.console.states import BADGES, DEFAULT_CHANNEL_NAME, ORDER_STATES, TRADE_TYPES
+from handlers.console.states import BADGES, ORDER_STATES, TRADE_TYPES, name_channel
 from handlers.console.texts.orders import COLUMNS, TEXTS, WIDTHS
 from handlers.web import exports
 from handlers.web.numbers import NUMBER
@@ -31,6 +31,7 @@ LIVE = "handlers.console.live"
 CSV = "text/csv; charset=utf-8"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 CHUNK = 1 << 16
+NAMED = {"name_channel": name_channel, **BADGES}
 PROGRESS = "X-Export-Progress"
 """A header of the page's script; it requests progress lines."""
 SHEET_ROWS = 1_000_000
@@ -41,10 +42,12 @@ class _OrdersHandler(ConsoleHandler):
     texts = TEXTS
 
     def read(self) -> Query:
-        return read_query(lambda name: self.get_query_argument(name, ""))
+        query = read_query(lambda name: self.get_query_argument(name, ""))
+        self.searched = query.values
+        return query
 
     def show(self, template: str, **context: Any) -> None:
-        self.render_console(template, yuan=yuan, beijing=beijing, types=TRADE_TYPES, **BADGES, **context)
+        self.render_console(template, yuan=yuan, beijing=beijing, types=TRADE_TYPES, **NAMED, **context)
 
 
 class OrdersHandler(_OrdersHandler):
@@ -58,6 +61,7 @@ class OrdersHandler(_OrdersHandler):
             query=query,
             found=found,
             cursor=cursor,
+            channels=channels_of(query),
             is_too_short=is_too_short,
             more=query.address(PATH, cursor=found.next_cursor) if found.next_cursor else "",
             filters_set=name_filters(query, self.t, self.lang),
@@ -69,10 +73,21 @@ class OrdersHandler(_OrdersHandler):
 def name_filters(query: Query, t: Callable[..., str], lang: str) -> list[str]:
     """Name each filter that narrows the list, but for the search text, which the page shows itself."""
     choices: Mapping[str, Mapping[Any, Bilingual]] = {"state": ORDER_STATES, "type": TRADE_TYPES}
-    values = [(name, query.values[name]) for name in NAMES if name not in ("q", *query.errors)]
+    values = {name: query.values[name] for name in NAMES if name not in ("q", *query.errors)}
+    if values["channel"]:
+        values["channel"] = name_channel(values["channel"], lang)
     return [
-        choices[name][value].to(lang) if name in choices else f"{t(name)} {value}" for name, value in values if value
+        choices[name][value].to(lang) if name in choices else f"{t(name)} {value}"
+        for name, value in values.items()
+        if value
     ]
+
+
+def channels_of(query: Query) -> list[str]:
+    """Return the channels to choose from: the default one and the one of the address. Without one in the address there
+    is nothing to choose, because the settings know one channel; another one comes by a link of an order or a table."""
+    chosen = query.values["channel"]
+    return list(dict.fromkeys([DEFAULT_CHANNEL, chosen])) if chosen else []
 
 
 class RowHandler(_OrdersHandler):
@@ -175,7 +190,7 @@ def order_row(order: Order, lang: str) -> list[exports.Cell]:
         order.paid_at or "",
         TRADE_TYPES[order.trade_type].to(lang),
         order.api.value,
-        DEFAULT_CHANNEL_NAME.to(lang) if order.channel == DEFAULT_CHANNEL else order.channel,
+        name_channel(order.channel, lang),
         order.trade_state.value,
         order.trade_type.value,
         order.channel,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RefundState
-from wechat.domain.orders import TradeState, TradeType
+from wechat.domain.orders import DEFAULT_CHANNEL, TradeState, TradeType
 
 ORDER_STATES: Mapping[TradeState, Bilingual] = {
     TradeState.NOTPAY: Bilingual("未支付", "Not paid"),
@@ -68,3 +68,8 @@ BADGES = {
     "delivery_badges": DELIVERY_BADGES,
 }
 """Values for templates that show badges."""
+
+
+def name_channel(channel: str, lang: str) -> str:
+    """Return the name of an order's channel; the default one alone has a name in words."""
+    return DEFAULT_CHANNEL_NAME.to(lang) if channel == DEFAULT_CHANNEL else channel

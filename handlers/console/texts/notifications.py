@@ -19,6 +19,13 @@ TEXTS: Mapping[str, Bilingual] = {
         "listed once, with its count.",
     ),
     "no_accepted": Bilingual("还没有接收过通知。", "No notification has been accepted yet."),
+    "no_accepted_next": Bilingual(
+        "支付成功后，微信支付会发送通知。已有支付却没有通知时，请查看被拒绝的通知，或运行自检。",
+        "WeChat Pay sends a notification after each payment. If there were payments and no notification, look at the "
+        "refused ones, or run the doctor.",
+    ),
+    "examine": Bilingual("运行自检", "Run the doctor"),
+    "nothing_of_reason": Bilingual("没有因这个原因被拒绝的通知。", "No notification was refused for this reason."),
     "first_at": Bilingual("第一次到达", "First arrival"),
     "kind": Bilingual("类型", "Kind"),
     "about": Bilingual("订单", "Order"),

@@ -24,6 +24,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "show_payer": Bilingual("显示完整 openid（会写入审计记录）", "Show the full openid (recorded in the audit log)"),
     "transaction_id": Bilingual("微信支付订单号（账单中为“交易单号”）", "WeChat Pay transaction id"),
     "trade_type": Bilingual("交易类型", "Trade type"),
+    "channel": Bilingual("收款渠道", "Channel"),
     "created_at": Bilingual("创建时间", "Created"),
     "paid_at": Bilingual("支付时间", "Paid"),
     "expires_at": Bilingual("支付截止时间", "Payment deadline"),

@@ -18,6 +18,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "least": Bilingual("金额不低于（元）", "At least (yuan)"),
     "most": Bilingual("金额不高于（元）", "At most (yuan)"),
     "channel": Bilingual("收款渠道", "Channel"),
+    "every_channel": Bilingual("全部渠道", "All channels"),
     "export": Bilingual("导出", "Export"),
     "exported": Bilingual("已导出 {count} 笔", "{count} orders exported"),
     "exporting": Bilingual("正在导出，已读取 {count} 笔", "Exporting, {count} orders read"),

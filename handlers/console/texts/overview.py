@@ -60,6 +60,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "channel": Bilingual("渠道", "Channel"),
     "trade_type": Bilingual("交易类型", "Trade type"),
     "no_sales": Bilingual("这段时间没有订单。", "There were no orders in this period."),
+    "no_sales_next": Bilingual("查看 {count} 天", "Show {count} days"),
+    "no_sales_orders": Bilingual("查看全部订单", "Show all orders"),
     "more_than": Bilingual("{count} 以上", "over {count}"),
     "chart": Bilingual(
         "每日收款与退款的图，数据见下方表格",

@@ -99,3 +99,11 @@ async def test_nothing_is_sent_again_that_was_not_chosen_or_does_not_exist(
     assert (await staff[Role.SUPPORT].post("/console/deliveries/resend", {"delivery": "x:y"})).status == 302
     assert "未能安排" in await staff[Role.SUPPORT].page("/console/deliveries")
     assert (await staff[Role.DEVELOPER].get(f"/console/deliveries/{'0' * 24}")).status == 404
+
+
+async def test_an_empty_list_of_refusals_leads_on(staff: Mapping[Role, ConsoleBrowser]) -> None:
+    reasons = re.findall(r'<option value="(\w+)"', await staff[Role.READER].page("/console/notifications"))
+    pages = [await staff[Role.READER].page(f"/console/notifications?reason={reason}") for reason in reasons]
+    empty = [page for page in pages if "没有因这个原因被拒绝的通知" in page]
+    assert empty
+    assert all('class="button" href="/console/notifications">清除</a>' in page for page in empty)

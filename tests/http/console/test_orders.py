@@ -141,3 +141,21 @@ async def test_an_export_with_a_broken_filter_is_refused(staff: Mapping[Role, Co
 @pytest.mark.parametrize(("lang", "word"), [("zh-CN", "界面组件"), ("en", "Components")])
 async def test_the_page_of_components_is_there(admin: ConsoleBrowser, lang: str, word: str) -> None:
     assert f"<h1>{word}</h1>" in await admin.page("/console/design", **{"Accept-Language": lang})
+
+
+async def test_an_order_names_its_channel_and_leads_to_the_orders_of_that_channel(
+    shop: Shop, reader: ConsoleBrowser
+) -> None:
+    number = await place(shop)
+    assert 'href="/console/orders?channel=default">默认</a>' in await reader.page(f"{PATH}/{number}")
+    page = await reader.page(f"{PATH}?channel=default")
+    assert number in listed(page)
+    assert '<option value="default" selected>默认</option>' in page
+    assert 'id="channel"' not in await reader.page(PATH)
+
+
+async def test_the_search_in_the_header_keeps_the_filters_and_shows_its_text(reader: ConsoleBrowser) -> None:
+    page = await reader.page(f"{PATH}?q=coffee&state=CLOSED&least=1")
+    [form] = re.findall(r'<form class="find".*?</form>', page, re.DOTALL)
+    assert 'value="coffee"' in form
+    assert re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', form) == [("state", "CLOSED"), ("least", "1")]
