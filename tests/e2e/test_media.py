@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+
 from playwright.async_api import Page, expect
 
 from tests.e2e.payer import Payer
+from tests.support.console import PASSWORD, Operator
+from wechat.domain.staff import Role
 
 COLOUR = "([selector, name]) => getComputedStyle(document.querySelector(selector))[name]"
 
@@ -53,6 +57,20 @@ async def test_a_screen_of_four_thousand_pixels_shows_a_page_in_its_middle(payer
         assert box is not None
         assert 400 < box["width"] <= 1800
         assert abs(box["x"] + box["width"] / 2 - 1920) <= 8
+
+
+async def test_a_screen_of_four_thousand_pixels_shows_the_console_in_its_middle(payer: Payer) -> None:
+    name = f"w-{secrets.token_hex(6)}"
+    await Operator(payer.url).add_person(name, Role.READER)
+    await payer.page.set_viewport_size({"width": 3840, "height": 2160})
+    await payer.page.goto(f"{payer.url}/console/login")
+    await payer.page.fill("#name", name)
+    await payer.page.fill("#password", PASSWORD)
+    await payer.page.click("form.login button")
+    box = await payer.page.locator(".inside > .columns").bounding_box()
+    assert box is not None
+    assert 1600 < box["width"] <= 1800
+    assert abs(box["x"] + box["width"] / 2 - 1920) <= 8
 
 
 async def test_a_small_phone_shows_how_many_above_the_button(payer: Payer) -> None:
