@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import segno
 
-from handlers.console.base import ConsoleHandler
+from handlers.console.base import ConsoleHandler, StepUpRefused
 from handlers.console.browsers import browser_name
 from handlers.console.routes import Page, console_routes
 from handlers.console.texts.account import TEXTS
@@ -21,12 +23,13 @@ PATH = "/console/account"
 SET_UP = f"{PATH}/totp"
 
 
-class AccountHandler(ConsoleHandler):
-    """The page of the own account."""
+class AccountPage(ConsoleHandler):
+    """Base class of the handlers that render the page of the own account."""
 
     texts = TEXTS
 
-    async def get(self) -> None:
+    async def show_account(self, errors: Mapping[str, str]) -> None:
+        """Render the page, with the errors of the form of the password by field."""
         sessions = await self.services.staff.sessions.active(self.staff.name)
         self.render_console(
             "account.html",
@@ -36,15 +39,31 @@ class AccountHandler(ConsoleHandler):
             required=self.must_set_up_totp,
             beijing=beijing,
             browser_name=browser_name,
+            errors=errors,
         )
 
 
-class OwnPasswordHandler(ConsoleHandler):
+class AccountHandler(AccountPage):
+    """The page of the own account."""
+
+    async def get(self) -> None:
+        await self.show_account({})
+
+
+class OwnPasswordHandler(AccountPage):
     """Set a new password. Every other session ends, and this browser gets a new session."""
 
-    texts = TEXTS
-
     async def post(self) -> None:
+        try:
+            await self.set_password()
+        except (BadRequest, StepUpRefused) as error:
+            await self.show_account(self.name_errors(error, ("password", "again", "step_up")))
+        else:
+            self.put_flash(self.t("password_changed"))
+            self.redirect(PATH)
+
+    async def set_password(self) -> None:
+        """Set the password of the form. Raises BadRequest, StepUpRefused."""
         chosen, again = (self.get_body_argument(field, "", strip=False) for field in ("password", "again"))
         if chosen != again:
             raise BadRequest(TEXTS["not_the_same"], code="NOT_THE_SAME", field="again")
@@ -55,8 +74,6 @@ class OwnPasswordHandler(ConsoleHandler):
         self.give_session(
             await staff.sessions.begin(member, self.client_ip, self.session.browser, totp=self.session.totp)
         )
-        self.put_flash(self.t("password_changed"))
-        self.redirect(PATH)
 
 
 class TotpHandler(ConsoleHandler):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from handlers.console.base import ConsoleHandler
+from collections.abc import Mapping, Sequence
+
+from handlers.console.base import ConsoleHandler, StepUpRefused
 from handlers.console.routes import Page, console_routes
 from handlers.console.texts.api_keys import TEXTS
 from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.api_keys import OVERLAP_HOURS, ApiKey, Scope, check_key_name
 from wechat.domain.audit import Act
-from wechat.domain.errors import BadRequest, Bilingual
+from wechat.domain.errors import BadRequest, Bilingual, Conflict
 from wechat.domain.labels import SCOPES
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
@@ -33,12 +35,18 @@ class KeysHandler(KeyHandler):
     """List every key, including those of the settings, and create one."""
 
     async def get(self) -> None:
+        await self.show_keys("", [Scope.READ], {})
+
+    async def show_keys(self, name: str, chosen: Sequence[str], errors: Mapping[str, str]) -> None:
+        """Render the page. ``name``, ``chosen`` and ``errors``: the form of a new key as sent, and what is wrong."""
         self.render_console(
             "api_keys.html",
             keys=await self.services.staff.api_keys.all(),
             configured=self.services.settings.merchants,
             scopes=SCOPES,
-            read=Scope.READ,
+            chosen=chosen,
+            errors=errors,
+            typed=name,
             overlap=USUAL_OVERLAP,
             most_overlap=OVERLAP_HOURS[-1],
             now=self.services.real_time,
@@ -46,12 +54,22 @@ class KeysHandler(KeyHandler):
         )
 
     async def post(self) -> None:
+        try:
+            key, secret = await self.add()
+        except (BadRequest, Conflict, StepUpRefused) as error:
+            name, chosen = self.get_body_argument("name", ""), self.get_body_arguments("scopes")
+            await self.show_keys(name, chosen, self.name_errors(error, ("name", "scopes", "step_up")))
+        else:
+            self.show_secret(key, secret)
+
+    async def add(self) -> tuple[ApiKey, str]:
+        """Create the key of the form; return it and its secret. Raises BadRequest, Conflict, StepUpRefused."""
         await self.require_step_up()
         name, scopes = check_key_name(self.get_body_argument("name", "")), self.get_body_arguments("scopes")
         async with self.audit_act(Act.ADD_KEY, name) as after:
             key, secret = await self.services.staff.api_keys.add(name, scopes, self.staff.name)
             after.append(" ".join(key.scopes))
-        self.show_secret(key, secret)
+        return key, secret
 
 
 class RotateHandler(KeyHandler):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -175,6 +175,12 @@ class ConsoleHandler(PageHandler):
         self.give_session(session_id)
         self.visit = await sessions.find(session_id)
         await self.audit(Act.STEP_UP)
+
+    def name_errors(self, error: CallerError, fields: Collection[str]) -> dict[str, str]:
+        """Set the error's status, and return its text by the name of the field that it belongs to; by ``form`` for a
+        field that the form does not have."""
+        self.set_status(error.status)
+        return {error.field if error.field in fields else "form": error.text.to(self.lang)}
 
     async def audit(self, act: Act, subject: str = "", before: str = "", after: str = "") -> None:
         """Note what the person did, without secrets. Raises StoreUnavailable."""

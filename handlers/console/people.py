@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
-from handlers.console.base import ConsoleHandler
+from handlers.console.base import ConsoleHandler, StepUpRefused
 from handlers.console.browsers import browser_name
 from handlers.console.routes import Page, console_routes
 from handlers.console.texts.people import TEXTS
@@ -37,6 +38,10 @@ class PeopleHandler(StaffHandler):
     """List all people, and add one."""
 
     async def get(self) -> None:
+        await self.show_people({"name": "", "role": Role.READER}, {})
+
+    async def show_people(self, form: Mapping[str, str], errors: Mapping[str, str]) -> None:
+        """Render the page. ``form`` and ``errors``: what was typed to add a person, and what is wrong, by field."""
         staff = self.services.staff
         people, sessions = await staff.members.all(), await staff.sessions.active()
         self.render_console(
@@ -47,9 +52,22 @@ class PeopleHandler(StaffHandler):
             roles=ROLES,
             beijing=beijing,
             browser_name=browser_name,
+            form=form,
+            errors=errors,
         )
 
     async def post(self) -> None:
+        form = {name: self.get_body_argument(name, "") for name in ("name", "role")}
+        try:
+            name = await self.add()
+        except (BadRequest, Conflict, StepUpRefused) as error:
+            await self.show_people(form, self.name_errors(error, (*form, "password", "step_up")))
+        else:
+            self.put_flash(self.t("was_added", name=name))
+            self.redirect(PATH)
+
+    async def add(self) -> str:
+        """Add the person of the form; return the name. Raises BadRequest, Conflict, StepUpRefused."""
         role = self.read_role()
         await self.require_step_up()
         name, password = (
@@ -59,8 +77,7 @@ class PeopleHandler(StaffHandler):
         async with self.audit_act(Act.ADD_USER, name, wanted=role) as after:
             member = await self.services.staff.members.add(name, role, password)
             after.append(member.role)
-        self.put_flash(self.t("was_added", name=member.name))
-        self.redirect(PATH)
+        return member.name
 
 
 class PersonHandler(StaffHandler, ABC):

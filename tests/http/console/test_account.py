@@ -143,3 +143,17 @@ async def test_a_wrong_code_sets_up_nothing(two: tuple[ConsoleBrowser, ConsoleBr
     assert response.status == 400
     assert "动态验证码不正确" in response.body.decode()
     assert (await two[1].log_in()).status == 302
+
+
+async def test_an_error_of_the_new_password_is_told_beside_its_field_and_no_password_is_shown(
+    two: tuple[ConsoleBrowser, ConsoleBrowser],
+) -> None:
+    new = {"password": "quite-another-one", "again": "quite-another-one", "step_up": PASSWORD}
+    for changed, field in (
+        ({"again": "not-the-same-one"}, "again"),
+        ({"step_up": "not-the-old-one"}, "step_up-password"),
+        ({"password": "short", "again": "short"}, "password"),
+    ):
+        page = (await two[0].post(f"{ACCOUNT}/password", new | changed)).body.decode()
+        assert f'id="{field}-error"' in page and page.count('aria-invalid="true"') == 1
+        assert not [text for text in (*new.values(), *changed.values()) if text in page]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import re
 import secrets
@@ -85,14 +86,16 @@ async def test_the_page_shows_the_keys_of_the_settings_and_when_one_was_used(
 
 
 async def test_a_key_needs_a_name_a_scope_and_a_proof(admin: ConsoleBrowser, staff: object) -> None:
-    for fields, status in (
-        ({"name": "a b", "scopes": "read"}, 400),
-        ({"name": new_name()}, 400),
-        ({"name": "<script>", "scopes": "read"}, 400),
+    for fields, field in (
+        ({"name": "a b", "scopes": "read"}, "name"),
+        ({"name": new_name()}, "scopes"),
+        ({"name": "<script>alert", "scopes": "read"}, "name"),
     ):
         response = await admin.post("/console/keys", {**fields, "step_up": PASSWORD})
-        assert response.status == status
-        assert "<script>alert" not in response.body.decode()
+        page = response.body.decode()
+        assert (response.status, f'id="{field}-error"' in page) == (400, True)
+        assert f'name="name" value="{html.escape(fields["name"])}"' in page
+        assert "<script>alert" not in page
 
 
 async def test_the_command_line_makes_lists_rotates_and_revokes(

@@ -85,3 +85,13 @@ async def test_the_log_is_filtered_by_person_act_subject_and_date(
     for query in ("from=yesterday", "from=0001-01-01", "until=9999-12-31"):
         assert (await admin.get(f"/console/audit?{query}")).status == 400
     assert (await admin.get(f"/console/audit?act={quote('nonsense')}")).status == 400
+
+
+async def test_an_error_of_a_new_person_is_told_beside_its_field_and_the_form_is_kept(admin: ConsoleBrowser) -> None:
+    form = {"name": "admin", "role": "finance", "password": NEW, "step_up": PASSWORD}
+    for changed, field in (({}, "name"), ({"name": "n-new", "password": "short"}, "password"), ({"role": "x"}, "role")):
+        sent = form | changed
+        page = (await admin.post("/console/people", sent)).body.decode()
+        assert f'id="{field}-error"' in page and f'name="name" value="{sent["name"]}"' in page
+        assert field == "role" or '<option value="finance" selected>' in page.partition('id="role"')[2]
+        assert NEW not in page
