@@ -39,10 +39,16 @@ class AuditHandler(ConsoleHandler):
     texts = TEXTS
 
     async def get(self) -> None:
-        page = await self.find(SHOWN, self.get_query_argument("cursor", ""))
-        self.show(page, await self.services.staff.audit.find_with_outcome(page.items))
+        try:
+            page = await self.find(SHOWN, self.get_query_argument("cursor", ""))
+        except BadRequest as error:
+            if error.field not in FIELDS:
+                raise
+            self.show(PageOf((), ""), frozenset(), self.name_errors(error, FIELDS))
+        else:
+            self.show(page, await self.services.staff.audit.find_with_outcome(page.items), {})
 
-    def show(self, page: PageOf[AuditEntry], ended: frozenset[str]) -> None:
+    def show(self, page: PageOf[AuditEntry], ended: frozenset[str], errors: Mapping[str, str]) -> None:
         """Render a page of entries. Requests whose outcome is known are left out unless the filter selects requests."""
         chosen = self.chosen()
         entries = [each for each in page.items if each.id not in ended or chosen.get("act") == Act.BEGIN]
@@ -57,8 +63,10 @@ class AuditHandler(ConsoleHandler):
             filters_set=[
                 CHOICES[value].to(self.lang) if field == "act" else f"{self.t(field)} {value}"
                 for field, value in chosen.items()
+                if field not in errors
             ],
-            filters_open=False,
+            filters_open=bool(errors),
+            errors=errors,
             name_act=name_act,
             name_codes=name_codes,
             roles=ROLES,

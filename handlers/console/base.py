@@ -180,7 +180,8 @@ class ConsoleHandler(PageHandler):
         """Set the error's status, and return its text by the name of the field that it belongs to; by ``form`` for a
         field that the form does not have."""
         self.set_status(error.status)
-        return {error.field if error.field in fields else "form": error.text.to(self.lang)}
+        field = error.field if error.field and error.field in fields else "form"
+        return {field: error.text.to(self.lang)}
 
     async def audit(self, act: Act, subject: str = "", before: str = "", after: str = "") -> None:
         """Note what the person did, without secrets. Raises StoreUnavailable."""

@@ -142,6 +142,7 @@ async def test_a_wrong_code_sets_up_nothing(two: tuple[ConsoleBrowser, ConsoleBr
     response = await two[0].post(f"{ACCOUNT}/totp", form)
     assert response.status == 400
     assert "动态验证码不正确" in response.body.decode()
+    assert 'aria-invalid="true" aria-describedby="code-error"' in response.body.decode()
     assert (await two[1].log_in()).status == 302
 
 

@@ -138,3 +138,9 @@ async def test_a_service_without_a_login_link_takes_none(visitor: ConsoleBrowser
         response = await visitor.get(f"/console/enter?token={token}")
         assert response.status == 403
         assert "fenpay_staff" not in visitor.cookies()
+
+
+async def test_a_refused_login_marks_both_fields_and_keeps_the_name_only(visitor: ConsoleBrowser, person: str) -> None:
+    page = (await visitor.log_in(person, "not-the-password")).body.decode()
+    assert page.count('aria-invalid="true" aria-describedby="login-error"') == 2
+    assert f'value="{person}"' in page and "not-the-password" not in page

@@ -83,7 +83,9 @@ async def test_the_log_is_filtered_by_person_act_subject_and_date(
     page = await admin.page(f"/console/audit?name={name}&act=log_in")
     assert f'value="{name}"' in page
     for query in ("from=yesterday", "from=0001-01-01", "until=9999-12-31"):
-        assert (await admin.get(f"/console/audit?{query}")).status == 400
+        response = await admin.get(f"/console/audit?{query}")
+        assert (response.status, f'id="{query.partition("=")[0]}-error"' in response.body.decode()) == (400, True)
+        assert (await admin.get(f"/console/audit.csv?{query}")).status == 400
     assert (await admin.get(f"/console/audit?act={quote('nonsense')}")).status == 400
 
 
