@@ -30,6 +30,7 @@ async def test_each_span_has_as_many_days_in_its_table(admin: ConsoleBrowser, sh
     await shop.sold()
     page = await eventually(admin, f"/console/overview?days={days}", lambda page: "data-chart" in page)
     assert page.count('<tr><th scope="row">20') == days
+    assert '<th scope="row"><a href="/console/orders?channel=default">默认</a></th>' in page
 
 
 async def test_a_part_is_answered_without_the_frame(admin: ConsoleBrowser) -> None:
