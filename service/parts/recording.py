@@ -22,7 +22,8 @@ def record_calls(
     """Return the recorder, subscribed to all calls and notifications; none if the settings turn it off."""
     if not settings.enabled:
         return []
-    recorder = CallRecorder(store, runtime, timedelta(days=settings.keep_days), settings.max_body)
+    keep, most_daily = timedelta(days=settings.keep_days), settings.max_daily_mb * 1024 * 1024
+    recorder = CallRecorder(store, runtime, keep, settings.max_body, most_daily)
     receiver.on_exchange = recorder.record
     for transport in transports:
         transport.on_exchange = recorder.record

@@ -110,6 +110,7 @@ class CallsSettings(Section):
     enabled: bool = True
     keep_days: int = Field(30, ge=1, le=3650)
     max_body: int = Field(16_384, ge=256, le=65_536)
+    max_daily_mb: int = Field(500, ge=1, le=100_000)
 
 
 class WorkerSettings(Section):

@@ -29,6 +29,7 @@ BATCH = 100
 MOST_QUEUED = 2000
 MOST_QUEUED_BYTES = 8 * 1024 * 1024
 ID_BYTES = 12
+DAY_S = 86_400.0
 OF_ORDER, OF_ORDER_PER_S, MOST_ORDERS = 60, 1 / 30, 5000
 """Limits for the calls that are kept of one order, at once and in the long run, so that a message that is sent very
 often does not fill the database."""
@@ -46,9 +47,10 @@ class _Queued(NamedTuple):
 
 
 class CallRecorder:
-    """Records calls. ``keep``: how long a call is kept. ``most_body``: characters of each body."""
+    """Records calls. ``keep``: how long a call is kept. ``most_body``: characters of each body. ``most_daily``: bytes
+    of calls that are kept a day, in the long run; as many again are kept at once after a quiet day."""
 
-    def __init__(self, store: CallStore, runtime: Runtime, keep: timedelta, most_body: int) -> None:
+    def __init__(self, store: CallStore, runtime: Runtime, keep: timedelta, most_body: int, most_daily: int) -> None:
         self._store = store
         self._clock = runtime.clock
         self._random = runtime.random
@@ -58,6 +60,7 @@ class CallRecorder:
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
         self._limit = RateLimit(runtime.clock, OF_ORDER, OF_ORDER_PER_S, MOST_ORDERS)
+        self._volume = RateLimit(runtime.clock, most_daily, most_daily / DAY_S)
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -82,8 +85,9 @@ class CallRecorder:
             self._drop("full")
         elif exchange.out_trade_no and not self._limit.take(exchange.out_trade_no):
             self._drop("repeated")
+        elif not self._volume.take("bytes", size := exchange.size):
+            self._drop("volume")
         else:
-            size = exchange.size
             self._queue.append(_Queued(self._random.token(ID_BYTES), self._clock.now(), exchange, size))
             self._queued_bytes += size
             self._arrived.set()

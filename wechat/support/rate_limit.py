@@ -18,8 +18,8 @@ class RateLimit:
         self._most_keys = most_keys
         self._buckets: dict[str, _Bucket] = {}
 
-    def take(self, key: str) -> bool:
-        """Use up one unit of the allowance; return whether there was one."""
+    def take(self, key: str, units: int = 1) -> bool:
+        """Use up ``units`` of the allowance; return whether there were so many."""
         now = self._clock.monotonic()
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -27,8 +27,8 @@ class RateLimit:
                 del self._buckets[next(iter(self._buckets))]
             bucket = self._buckets[key] = _Bucket(now, float(self._burst))
         left = min(self._burst, bucket.left + (now - bucket.at_s) * self._per_s)
-        allowed = left >= 1
-        bucket.at_s, bucket.left = now, left - 1 if allowed else left
+        allowed = left >= units
+        bucket.at_s, bucket.left = now, left - units if allowed else left
         bucket.refused += not allowed
         return allowed
 

@@ -51,11 +51,14 @@ class Store:
         return [call for call in self.calls.values() if call.out_trade_no == out_trade_no][:limit]
 
 
+MOST_DAILY = 64 * 1024 * 1024
+
+
 class Desk:
-    def __init__(self) -> None:
+    def __init__(self, most_daily: int = MOST_DAILY) -> None:
         self.clock, self.telemetry, self.store = ManualClock(NOW), RecordedTelemetry(), Store()
         runtime = a_runtime(self.clock, telemetry=self.telemetry)
-        self.recorder = CallRecorder(self.store, runtime, timedelta(days=30), 1000)
+        self.recorder = CallRecorder(self.store, runtime, timedelta(days=30), 1000, most_daily)
 
     def record(self, count: int, start: int = 0) -> None:
         for i in range(start, start + count):
@@ -85,6 +88,20 @@ async def test_calls_are_written_in_batches(desk: Desk) -> None:
     await desk.recorder.flush()
     assert desk.store.batches == [BATCH, BATCH, 1]
     assert list(desk.store.calls.values())[7].out_trade_no == "order-7"
+
+
+async def test_no_more_than_a_days_volume_is_kept() -> None:
+    desk = Desk(most_daily=4000)
+    large = [an_exchange(out_trade_no=f"order-{i}", answer_body=b"x" * 900) for i in range(5)]
+    for exchange in large:
+        desk.recorder.record(exchange)
+    kept = 5 - desk.dropped("volume")
+    assert kept == 4000 // large[0].size
+    desk.clock.advance(24 * 3600)
+    for exchange in large:
+        desk.recorder.record(exchange)
+    await desk.recorder.flush()
+    assert len(desk.store.calls) == 2 * kept
 
 
 async def test_nobody_waits_for_the_database(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
