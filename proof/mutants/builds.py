@@ -63,7 +63,7 @@ def fails_test(mutant: Mutant) -> bool:
     return bool(FAILED.search(done.stdout))
 
 
-def tests_that_hold(mutants: Sequence[Mutant]) -> frozenset[str]:
+def find_holding_tests(mutants: Sequence[Mutant]) -> frozenset[str]:
     """Return the tests that ``mutants`` name which pass in a copy that is not broken: a test that fails in every copy
     finds nothing. Raises NoResult."""
     names = list(dict.fromkeys(mutant.test for mutant in mutants if mutant.test))

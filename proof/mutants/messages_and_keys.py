@@ -133,13 +133,11 @@ KEYS = (
         "        if self._held and self._held.value == value:\n            self._held = None\n",
         "",
     ),
-    Mutant(
-        "a token does not end", TOKENS, "        return self._clock.now() < token.expires_at\n", "        return True\n"
-    ),
+    Mutant("a token does not end", TOKENS, "        return self._left_s(token) > 0\n", "        return True\n"),
     Mutant(
         "a token is dated by the clock of whoever stored it",
         "storage/redis/token_cache.py",
-        "            token = _by_our_clock(token, self._clock.now() + left_ms * MILLISECOND)\n",
+        "            token = by_our_clock(token, self._clock.now() + left_ms * MILLISECOND)\n",
         "",
     ),
     Mutant(

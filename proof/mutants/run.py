@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from proof.mutants.books import BOOK_MUTANTS
-from proof.mutants.builds import NoResult, fails_test, find, tests_that_hold
+from proof.mutants.builds import NoResult, fails_test, find, find_holding_tests
 from proof.mutants.guards import GUARDED
 from proof.mutants.leases import LEASES
 from proof.mutants.mutant import Mutant
@@ -278,7 +278,7 @@ def run_mutants(
     """Print what finds each mutant; return the exit status, 1 if one is not found. One without a result does not end
     the table."""
     try:
-        holding, control = tests_that_hold(chosen), "it does not pass"
+        holding, control = find_holding_tests(chosen), "it does not pass"
     except NoResult as error:
         holding, control = frozenset(), str(error)
     rows: list[dict[str, Any]] = []

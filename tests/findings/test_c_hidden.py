@@ -442,8 +442,8 @@ def test_c5_an_event_that_its_receiver_has_not_got_is_mentioned() -> None:
     dead = full_delivery()
     pending = replace(dead, target="crm", state=DeliveryState.PENDING, due_at=NOW + HOUR)
     sentence, step = explain(a_case(paid, told(RemoteState.SUCCESS), deliveries=(dead, pending)))
-    assert "事件 order.paid 未能推送给 erp（timeout），已放弃" in sentence.zh
-    assert "事件 order.paid 推送给 crm 失败 2 次（timeout）" in sentence.zh
+    assert "事件 order.paid 未能推送给 erp（500），已放弃" in sentence.zh
+    assert "事件 order.paid 推送给 crm 失败 2 次（500）" in sentence.zh
     assert step == f"manage.py events resend {dead.event.id} --target erp"
 
 

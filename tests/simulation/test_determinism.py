@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import os
 import random
 import secrets
@@ -65,12 +66,14 @@ class Watch:
 @contextmanager
 def watch() -> Iterator[Watch]:
     """Refuse reads of the machine within the block."""
-    hook, before = Watch(), sys.getprofile()
+    hook, before, collected = Watch(), sys.getprofile(), gc.callbacks[:]
+    gc.callbacks.clear()  # hypothesis has one that reads the clock, in the process of other tests
     sys.setprofile(hook)
     try:
         yield hook
     finally:
         sys.setprofile(before)
+        gc.callbacks.extend(collected)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

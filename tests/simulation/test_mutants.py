@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from proof.mutants.builds import ROOT, NoResult, apply, fails_test, find, tests_that_hold
+from proof.mutants.builds import ROOT, NoResult, apply, fails_test, find, find_holding_tests
 from proof.mutants.mutant import Mutant
 from proof.mutants.run import MUTANTS, run_mutants
 
@@ -87,6 +87,6 @@ def test_a_build_counts_as_found_only_if_its_test_fails_in_it() -> None:
 def test_a_test_that_fails_in_every_build_finds_none(capsys: pytest.CaptureFixture[str]) -> None:
     paid = next(mutant for mutant in MUTANTS if mutant.name == "a paid order is closed")
     gone = replace(paid, elsewhere=f"{paid.test.partition('::')[0]}::test_that_is_not_there")
-    assert tests_that_hold([paid, MUTANTS[0]]) == {paid.test}
-    assert tests_that_hold([gone]) == tests_that_hold([MUTANTS[0]]) == frozenset()
+    assert find_holding_tests([paid, MUTANTS[0]]) == {paid.test}
+    assert find_holding_tests([gone]) == find_holding_tests([MUTANTS[0]]) == frozenset()
     assert run_table(gone, capsys) == f"{gone.test}: it does not pass in a build that is not broken"
