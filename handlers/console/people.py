@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from handlers.console.base import ConsoleHandler, StepUpRefused
 from handlers.console.browsers import browser_name
+from handlers.console.refused import NONE, Refused
 from handlers.console.routes import Page, console_routes
 from handlers.console.texts.people import TEXTS
 from handlers.web.plugin import Route
@@ -19,6 +21,10 @@ from wechat.domain.times import beijing
 
 PATH = "/console/people"
 NAME = r"([0-9a-z._@-]{2,48})"
+NEW_PERSON = {"name": "", "role": Role.READER}
+"""The form of a new person before anything is typed."""
+CHANGED = ("role", "password", "step_up")
+"""The fields of the forms that change a person."""
 
 
 class StaffHandler(ConsoleHandler):
@@ -33,15 +39,9 @@ class StaffHandler(ConsoleHandler):
             raise BadRequest(Bilingual("请选择角色", "Choose a role"), field="role")
         return Role(value)
 
-
-class PeopleHandler(StaffHandler):
-    """List all people, and add one."""
-
-    async def get(self) -> None:
-        await self.show_people({"name": "", "role": Role.READER}, {})
-
-    async def show_people(self, form: Mapping[str, str], errors: Mapping[str, str]) -> None:
-        """Render the page. ``form`` and ``errors``: what was typed to add a person, and what is wrong, by field."""
+    async def show_people(self, form: Mapping[str, str], errors: Mapping[str, str], refused: Refused = NONE) -> None:
+        """Render the page. ``form`` and ``errors``: what was typed to add a person, and what is wrong, by field;
+        ``refused``: the same of a form that changes one."""
         staff = self.services.staff
         people, sessions = await staff.members.all(), await staff.sessions.active()
         self.render_console(
@@ -54,7 +54,15 @@ class PeopleHandler(StaffHandler):
             browser_name=browser_name,
             form=form,
             errors=errors,
+            refused=refused,
         )
+
+
+class PeopleHandler(StaffHandler):
+    """List all people, and add one."""
+
+    async def get(self) -> None:
+        await self.show_people(NEW_PERSON, {})
 
     async def post(self) -> None:
         form = {name: self.get_body_argument(name, "") for name in ("name", "role")}
@@ -81,15 +89,26 @@ class PeopleHandler(StaffHandler):
 
 
 class PersonHandler(StaffHandler, ABC):
-    """Change one person, after a step-up. Nobody can lock themselves out."""
+    """Change one person, after a step-up. Nobody can lock themselves out. ``form`` names the handler's form among those
+    of a person."""
+
+    form: ClassVar[str]
 
     async def post(self, name: str) -> None:
         if name == self.staff.name:
             raise Conflict(TEXTS["own_account"], code="OWN_ACCOUNT")
-        await self.require_step_up()
-        await self.change(name)
-        self.put_flash(self.t("changed", name=name))
-        self.redirect(PATH)
+        try:
+            await self.require_step_up()
+            await self.change(name)
+        except (BadRequest, StepUpRefused) as error:
+            if error.field not in CHANGED or await self.services.staff.members.get(name) is None:
+                raise  # the page has no field for the error
+            errors = self.name_errors(error, CHANGED)
+            role = "" if "role" in errors else self.get_body_argument("role", "")
+            await self.show_people(NEW_PERSON, {}, Refused(name, self.form, role, errors))
+        else:
+            self.put_flash(self.t("changed", name=name))
+            self.redirect(PATH)
 
     @abstractmethod
     async def change(self, name: str) -> None:
@@ -97,6 +116,8 @@ class PersonHandler(StaffHandler, ABC):
 
 
 class SetRoleHandler(PersonHandler):
+    form = "role"
+
     async def change(self, name: str) -> None:
         members, role = self.services.staff.members, self.read_role()
         before = await members.get(name)
@@ -106,24 +127,32 @@ class SetRoleHandler(PersonHandler):
 
 
 class DisableHandler(PersonHandler):
+    form = "state"
+
     async def change(self, name: str) -> None:
         async with self.audit_act(Act.DISABLE_USER, name):
             await self.services.staff.members.disable(name)
 
 
 class EnableHandler(PersonHandler):
+    form = "state"
+
     async def change(self, name: str) -> None:
         async with self.audit_act(Act.ENABLE_USER, name):
             await self.services.staff.members.enable(name)
 
 
 class SetPasswordHandler(PersonHandler):
+    form = "password"
+
     async def change(self, name: str) -> None:
         async with self.audit_act(Act.CHANGE_PASSWORD, name):
             await self.services.staff.members.set_password(name, self.get_body_argument("password", "", strip=False))
 
 
 class ResetTotpHandler(PersonHandler):
+    form = "state"
+
     async def change(self, name: str) -> None:
         async with self.audit_act(Act.REMOVE_TOTP, name):
             await self.services.staff.members.remove_totp(name)

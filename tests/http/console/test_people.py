@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import secrets
 from urllib.parse import quote
 
@@ -97,3 +98,26 @@ async def test_an_error_of_a_new_person_is_told_beside_its_field_and_the_form_is
         assert f'id="{field}-error"' in page and f'name="name" value="{sent["name"]}"' in page
         assert field == "role" or '<option value="finance" selected>' in page.partition('id="role"')[2]
         assert NEW not in page
+
+
+async def test_an_error_of_a_change_is_told_beside_its_field_and_what_was_typed_is_kept(
+    operator: Operator, visitor: ConsoleBrowser
+) -> None:
+    boss, name = (f"c-{secrets.token_hex(6)}" for _ in range(2))
+    await operator.add_person(boss, Role.ADMIN)
+    await operator.add_person(name, Role.SUPPORT)
+    await visitor.log_in(boss)
+    for verb, sent, field in (
+        ("role", {"role": "finance", "step_up": "a-wrong-one"}, f"role-proof-{name}"),
+        ("disable", {"step_up": "a-wrong-one"}, f"state-proof-{name}"),
+        ("role", {"role": "x", "step_up": PASSWORD}, f"role-{name}"),
+        ("password", {"password": "s-h-o-r-t"}, f"password-{name}"),
+    ):
+        page = (await visitor.post(f"/console/people/{name}/{verb}", sent)).body.decode()
+        assert re.findall(r'class="error" id="([^"]+)-error"', page) == [field]
+        assert page.count('aria-invalid="true"') == page.count('<details class="fold" open>') == 1
+        kept = "finance" if sent.get("role") == "finance" else "support"
+        assert f'<option value="{kept}" selected' in page.partition(f'id="role-{name}"')[2].partition("</select>")[0]
+        assert not [text for text in ("a-wrong-one", "s-h-o-r-t", PASSWORD) if text in page]
+    nobody = await visitor.post(f"/console/people/nobody-{name}/password", {"password": "s-h-o-r-t"})
+    assert (nobody.status, "<details" in nobody.body.decode().partition("<main")[2]) == (400, False)
