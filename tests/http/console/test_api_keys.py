@@ -13,9 +13,10 @@ from pathlib import Path
 import yaml
 
 from tests.http.client import Response
-from tests.support.console import PASSWORD, ConsoleBrowser, send
+from tests.support.console import PASSWORD, ConsoleBrowser, Operator, send
 from tests.support.manage import Manage
 from tests.support.service import SESSION_SECRET, ServiceProcess
+from wechat.domain.staff import Role
 from wechat.staff.api_keys import REMEMBERED_S
 
 SECRET = re.compile(r'id="secret">(fenpay_[0-9a-f]{64})<')
@@ -96,6 +97,29 @@ async def test_a_key_needs_a_name_a_scope_and_a_proof(admin: ConsoleBrowser, sta
         assert (response.status, f'id="{field}-error"' in page) == (400, True)
         assert f'name="name" value="{html.escape(fields["name"])}"' in page
         assert "<script>alert" not in page
+
+
+async def test_an_error_of_a_rotation_or_revocation_is_told_beside_its_field(
+    admin: ConsoleBrowser, operator: Operator, visitor: ConsoleBrowser
+) -> None:
+    boss, name = f"k-{secrets.token_hex(6)}", new_name()
+    await make(admin, name, "read")
+    await operator.add_person(boss, Role.ADMIN)
+    await visitor.log_in(boss)
+    for verb, sent, field in (
+        ("revoke", {"step_up": "a-wrong-one"}, f"revoke-proof-{name}"),
+        ("rotate", {"overlap_hours": "7", "step_up": "a-wrong-one"}, f"rotate-proof-{name}"),
+        ("rotate", {"overlap_hours": "1.5", "step_up": PASSWORD}, f"overlap-{name}"),
+        ("rotate", {"overlap_hours": "999"}, f"overlap-{name}"),
+    ):
+        page = (await visitor.post(f"/console/keys/{name}/{verb}", sent)).body.decode()
+        assert re.findall(r'class="error" id="([^"]+)-error"', page) == [field]
+        assert page.count('aria-invalid="true"') == page.count('<details class="fold" open>') == 1
+        [overlap] = re.findall(rf'id="overlap-{name}" [^>]*value="([^"]*)"', page)
+        assert overlap == sent.get("overlap_hours", "24")
+        assert "a-wrong-one" not in page and PASSWORD not in page
+    unknown = await visitor.post(f"/console/keys/{new_name()}/rotate", {"overlap_hours": "x"})
+    assert (unknown.status, 'class="fold"' in unknown.body.decode()) == (400, False)
 
 
 async def test_the_command_line_makes_lists_rotates_and_revokes(
