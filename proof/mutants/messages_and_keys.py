@@ -120,6 +120,8 @@ KEYS = (
         TOKENS,
         "            fresh = await self._newer_than(before)\n            if fresh is None and",
         "            fresh = None\n            if fresh is None and",
+        "tests/unit/account/test_tokens.py::test_the_needs_of_four_processes_are_one_call; "
+        "rare: two processes must find the token gone at the same moment; seeds 1 to 235 do not find it",
     ),
     Mutant(
         "a token that is refused is used again",

@@ -21,7 +21,7 @@ from proof.run import Options, run_seeds
 from proof.scene import Scene
 from proof.service.cluster import Cluster
 from proof.service.process import ServiceProcess
-from proof.simulation import Outcome, Scenario, simulate
+from proof.simulation import Outcome, Scenario, silence_logs, simulate
 from wechat.domain.errors import StoreUnavailable
 from wechat.orders.worker import OrderWork
 
@@ -30,6 +30,15 @@ SMALL = Scenario(1, days=0.5, orders=1, processes=1, without=frozenset(Fault))
 
 def test_without_a_mistake_it_holds() -> None:
     assert simulate(SMALL).failure == ""
+
+
+def test_an_error_is_counted_by_a_logger_that_was_used_before() -> None:
+    """Other tests of the same process use the loggers of the workers before a seed runs."""
+    log = structlog.get_logger("wechat.worker")
+    log.debug("used before")
+    with silence_logs() as errors:
+        log.exception("round_failed", exc_info=ValueError("order-01"))
+    assert len(errors) == 1
 
 
 def raise_in_check(error: Exception) -> Callable[..., Iterator[Broken]]:
