@@ -10,7 +10,7 @@ import orjson
 
 from handlers.console.base import ConsoleHandler
 from handlers.console.routes import Page, console_routes
-from handlers.console.states import TRADE_TYPES
+from handlers.console.states import TRADE_TYPES, name_channel
 from handlers.console.texts.audit import ACTS
 from handlers.console.texts.overview import TEXTS
 from handlers.merchant.alarms import ALARM_ID
@@ -72,6 +72,7 @@ class OverviewHandler(ConsoleHandler):
             "spans": SPANS,
             "most": MOST,
             "money": money,
+            "name_channel": name_channel,
             "acts": ACTS,
             "rate": rate,
             "clock": clock_time,

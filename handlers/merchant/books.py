@@ -10,7 +10,9 @@ from handlers.web.base import ApiHandler, takes_query
 from handlers.web.book_files import CSV, DATE, BookFiles, read_day
 from handlers.web.plugin import Access, Route
 from handlers.web.query import read_choice
+from handlers.web.scopes import check_scope
 from handlers.web.services import Services
+from wechat.domain.api_keys import Scope
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.times import to_v3
 from wechat.pay.bills.gateways import Bill
@@ -65,10 +67,12 @@ class ReconciliationHandler(_DayHandler):
 
 
 class RepairHandler(_DayHandler):
-    """Repair a difference."""
+    """Repair a difference. Raises Forbidden for a refund with a key that may not refund."""
 
     async def post(self, text: str, difference_id: str) -> None:
         action = _action(self.json_body())
+        if action is Action.REFUND and not (self.key and Scope.OPERATE in self.key.scopes):
+            check_scope(self.key, Scope.REFUNDS)  # money moves, which balancing the books alone does not permit
         repaired = await self.services.books.repairs.repair(read_day(text), difference_id, action, by=self.merchant)
         self.write_json(difference_view(repaired))
 

@@ -20,7 +20,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from handlers.web.plugin import Access, methods
 from handlers.web.query import refuse_unread
-from handlers.web.scopes import check_scope, configured_key, scope_of
+from handlers.web.scopes import KeyHolder, check_scope, configured_key, scope_of
 from handlers.web.services import Services
 from handlers.web.texts import preferred_language, texts
 from handlers.web.views import remote_view
@@ -79,10 +79,11 @@ def takes_query(*names: str) -> Callable[[V], V]:
 
 
 class BaseHandler(RequestHandler):
-    """Access and errors. ``merchant`` is the name of the API key; empty without one."""
+    """Access and errors. ``merchant`` is the name of the API key, empty without one, and ``key`` the key itself."""
 
     services: Services
     access: Access
+    key: KeyHolder | None = None
 
     def initialize(self, services: Services, access: Access) -> None:
         self.services = services
@@ -224,8 +225,8 @@ class BaseHandler(RequestHandler):
         scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")
         secret = key if scheme.lower() == "bearer" else ""
         holder = configured_key(self.services.settings.merchants, secret)
-        holder = holder or await self.services.staff.api_keys.find(secret, self.client_ip)
-        return check_scope(holder, scope_of(self.request.method or "", self.request.path))
+        self.key = holder or await self.services.staff.api_keys.find(secret, self.client_ip)
+        return check_scope(self.key, scope_of(self.request.method or "", self.request.path))
 
     # -- errors ---------------------------------------------------------------------------------------------------
 

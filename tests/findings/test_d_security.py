@@ -31,6 +31,8 @@ from wechat.pay.gateway import Merchant
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.support.rate_limit import RateLimit
 
+REPAIR = f"/api/reconciliations/2026-03-01/differences/{'0' * 32}/repair"
+
 
 async def come_back(shop: Shop) -> dict[str, str]:
     """Start an authorization; the code and state that WeChat sends the browser back with."""
@@ -185,7 +187,7 @@ async def test_d4_an_api_key_does_what_its_scopes_say(open_site: OpenSite) -> No
         "read": ("GET", "/api/orders"),
         "orders": ("POST", "/api/orders/none00/close"),
         "refunds": ("POST", "/api/orders/none00/refunds"),
-        "books": ("POST", f"/api/reconciliations/2026-03-01/differences/{'0' * 32}/repair"),
+        "books": ("POST", REPAIR),
         "operate": ("POST", f"/api/events/{'0' * 24}/resend"),
     }
     site = open_site(merchants=merchants)
@@ -200,6 +202,20 @@ async def test_d4_an_api_key_does_what_its_scopes_say(open_site: OpenSite) -> No
                 assert response.status != 401
                 if response.status == 403:
                     assert response.code == "SCOPE_MISSING"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "status"), [(["books"], 403), (["refunds"], 403), (["books", "refunds"], 404), (["operate"], 404)]
+)
+async def test_d4_a_repair_that_refunds_needs_the_scope_for_refunds(
+    open_site: OpenSite, scopes: list[str], status: int
+) -> None:
+    merchants = [{"name": "script", "sha256": hashlib.sha256(b"script").hexdigest(), "scopes": scopes}]
+    site = open_site(merchants=merchants)
+    async with Shop(site.service.url, site.simulator) as shop:
+        response = await shop.ask("POST", REPAIR, b'{"action":"refund"}', {"Authorization": "Bearer script"})
+    assert response.status == status
+    assert (response.code == "SCOPE_MISSING") is (status == 403)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -114,7 +114,6 @@ class Webhook:
                     socket_factory=None if self._allow_private else public_socket,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept-Encoding": "identity"},  # so that the beginning of a refusal can be read
                 auto_decompress=False,
                 trust_env=False,
             )
@@ -122,8 +121,10 @@ class Webhook:
 
 
 def message_headers(event_id: str, timestamp: int, signature: str) -> dict[str, str]:
-    """Return the headers of a message that was signed at ``timestamp``, a Unix time."""
+    """Return the headers of a message that was signed at ``timestamp``, a Unix time. A response that refuses it is
+    wanted uncompressed, so that its beginning can be read."""
     return {
+        "Accept-Encoding": "identity",
         "Content-Type": "application/json",
         "User-Agent": "Fenpay",
         "webhook-id": event_id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from handlers.console.states import DEFAULT_CHANNEL_NAME
 from wechat.domain.errors import Bilingual
 
 TEXTS: Mapping[str, Bilingual] = {
@@ -56,7 +55,6 @@ TEXTS: Mapping[str, Bilingual] = {
     "day": Bilingual("日期", "Day"),
     "hour": Bilingual("时段", "Hour"),
     "by_group": Bilingual("按渠道和交易类型", "By channel and trade type"),
-    "default_channel": DEFAULT_CHANNEL_NAME,
     "channel": Bilingual("渠道", "Channel"),
     "trade_type": Bilingual("交易类型", "Trade type"),
     "no_sales": Bilingual("这段时间没有订单。", "There were no orders in this period."),
