@@ -20,7 +20,7 @@ from proof.people.visitors import Visitors
 from proof.runtime.chance import Chance
 from proof.runtime.outage import Outage
 from proof.runtime.ports import SimulatedClock
-from proof.runtime.trace import Trace
+from proof.runtime.trace import FAULT, Trace
 from proof.service.cluster import Cluster
 from proof.service.official_account import World
 from proof.service.polls import Polls
@@ -37,6 +37,8 @@ from storage.stores.order_codec import ORDER
 from wechat.domain.orders import Order
 from wechat.refunds.late_payments import LatePolicy
 
+REFUSED = f"refund: {Fault.WIRE_NEW_CODE}"
+"""What the trace says of a refund that was refused with a code that nobody knows."""
 DAY_S = 86400.0
 HOUR_S = 3600.0
 BURST_S = 2.0
@@ -115,6 +117,7 @@ class Scene:
             self.faults.of("", "office"), self._clock, chance.stream("office"), self.trace, self.report
         )
         self.alarms: list[Alarm] = []
+        self.world.is_alarmed = self._is_alarmed
         self.store_outage = Outage(Fault.STORE_DOWN, self.faults.of("", "store"), chance.stream("store"))
         self._polls = Polls(self.database)
         self._directory = directory
@@ -199,7 +202,11 @@ class Scene:
         orders = {order.out_trade_no: order for order in map(ORDER.read, self.database[ORDERS].look_at_all())}
         bills, policy = self.account.bills, self.shape.late_policy
         span = self.begins, self._clock.now()
-        return Evidence(self.database, self.world, bills, self.journal, orders, policy, *span)
+        refused = {line.about for line in self.trace.lines if (line.what, line.detail) == (FAULT, REFUSED)}
+        return Evidence(self.database, self.world, bills, self.journal, orders, policy, *span, refused)
+
+    def _is_alarmed(self, kind: str, number: str) -> bool:
+        return any((alarm.kind, alarm.about) == (kind, number) for alarm in self.alarms)
 
     def _on_fault(self, whom: str, fault: Fault) -> None:
         self.journal.on_fault(fault)

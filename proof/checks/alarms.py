@@ -7,20 +7,19 @@ be raised twice: if a process dies right after it, nobody knows whether it was r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from math import inf
 
 from proof.checks.journal import Journal
+from proof.checks.rules import LONGEST_WITHOUT_KEY_S, REFUNDED_ELSEWHERE
 from proof.wechat.bills import Bills, next_day
 from proof.wechat.payments import ANY_ORDER, STALE, UNVERIFIED, WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DIFFERENCES, NOTIFICATIONS
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TradeState
-from wechat.domain.payments import REFUNDED_ELSEWHERE
-from wechat.pay.certificates import LONGEST_RETRY_S
 from wechat.reconciliation.books import Status
 from wechat.refunds.late_payments import LatePolicy
 
@@ -31,6 +30,10 @@ TROUBLE_S = 180.0
 """The longest time from a wrong digest, or from WeChat's making a bill, to an alarm about it."""
 CLOCKS_AGREE = timedelta(minutes=3)
 NOTIFY = "notify_"
+NOT_NOW = "not_now"
+"""The timeline's word for a refusal that is not final."""
+AT_ONCE_S = 1.0
+"""The longest time from WeChat's refusal to the alarm about it."""
 BILL_LATE, FAILED = "bill_late", "reconciliation_failed"
 
 
@@ -49,7 +52,8 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known at the end of a run. ``orders`` by number."""
+    """All that is known at the end of a run. ``orders`` by number. ``not_known_why``: orders of which WeChat refused a
+    refund with a code that nobody knows, which is final."""
 
     database: MemoryDatabase
     world: WeChat
@@ -59,6 +63,7 @@ class Evidence:
     policy: LatePolicy
     begins: datetime
     ends: datetime
+    not_known_why: Set[str]
 
 
 def check_alarms(alarms: list[Alarm], evidence: Evidence) -> Iterator[tuple[str, str]]:
@@ -134,6 +139,8 @@ def _of_refunds(number: str, order: Order, evidence: Evidence) -> Required:
             yield ("refund_closed",), number, f"refund {refund.out_refund_no} was closed"
         if RefundState.REFUSED in states and refund.by == "policy":
             yield ("refund_refused",), number, f"refund {refund.out_refund_no} was refused"
+        if any(entry.what == NOT_NOW for entry in refund.timeline):
+            yield ("refund_not_now",), number, f"refund {refund.out_refund_no} was refused for now"
         if refund.slow:
             yield ("refund_slow",), number, f"refund {refund.out_refund_no} takes days"
 
@@ -176,7 +183,11 @@ def _paid_twice(alarm: Alarm, evidence: Evidence) -> bool:
 
 
 def _another_amount(alarm: Alarm, evidence: Evidence) -> bool:
-    return any(number == alarm.about for number in evidence.world.misquoted)
+    return alarm.about in evidence.world.misquoted or _misstated(alarm, evidence)
+
+
+def _misstated(alarm: Alarm, evidence: Evidence) -> bool:
+    return alarm.about in evidence.world.misstated
 
 
 def _of_somebody_else(what: str) -> Justifies:
@@ -198,12 +209,14 @@ def _money_kept(alarm: Alarm, evidence: Evidence) -> bool:
     )
 
 
-def _refund_in(state: RefundState) -> Justifies:
-    def justifies(alarm: Alarm, evidence: Evidence) -> bool:
-        refunds = evidence.orders[alarm.about].refunds
-        return any(state in evidence.journal.refunds[refund.out_refund_no] for refund in refunds)
+def _refund_denied(alarm: Alarm, evidence: Evidence) -> bool:
+    """Whether WeChat has refused a refund of the order for good; that it counts as refused here proves nothing."""
+    return alarm.about in evidence.world.denied or alarm.about in evidence.not_known_why
 
-    return justifies
+
+def _refund_deferred(alarm: Alarm, evidence: Evidence) -> bool:
+    """Whether WeChat has refused a refund for now: for want of balance, or by a fault that has just happened."""
+    return alarm.about in evidence.world.deferred or alarm.since_trouble_s <= AT_ONCE_S
 
 
 def _refund_was(state: str) -> Justifies:
@@ -242,7 +255,7 @@ def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
     signature is accepted. Without a key of WeChat's, which is fetched again after a pause, no signature is either."""
     now = evidence.begins + timedelta(seconds=alarm.at_s)
     misled = any(timedelta(0) <= now - at <= timedelta(seconds=TROUBLE_S) for at in evidence.bills.misannounced)
-    return misled or alarm.since_trouble_s <= LONGEST_RETRY_S or abs(alarm.clock - now) > CLOCKS_AGREE
+    return misled or alarm.since_trouble_s <= LONGEST_WITHOUT_KEY_S or abs(alarm.clock - now) > CLOCKS_AGREE
 
 
 def _is_about_refusals(alarm: Alarm, evidence: Evidence) -> bool:
@@ -259,6 +272,7 @@ CAUSES: Mapping[str, Justifies] = {
     "notify_second_payment": _paid_twice,
     "query_second_payment": _paid_twice,
     "notify_total": _another_amount,
+    "query_total": _misstated,
     "notify_appid": _of_somebody_else("appid"),
     "notify_mchid": _of_somebody_else("mchid"),
     "notify_unknown_refund": _of_somebody_else("unknown_refund"),
@@ -266,9 +280,9 @@ CAUSES: Mapping[str, Justifies] = {
     "late_money_kept": _money_kept,
     "refund_abnormal": _refund_was("ABNORMAL"),
     "refund_closed": _refund_was("CLOSED"),
-    "refund_refused": _refund_in(RefundState.REFUSED),
+    "refund_refused": _refund_denied,
     "refund_slow": _refund_slow,
-    "refund_not_now": _trouble,
+    "refund_not_now": _refund_deferred,
     "event_undelivered": _has_failing_delivery,
     "books_differ": _books_differ,
     BILL_LATE: _bill_late,

@@ -7,6 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 
 from proof.checks.leases import Leases
+from proof.checks.rules import (
+    CONSOLE,
+    MOST_FAILED,
+    MOST_LINES,
+    MOST_PAYMENTS,
+    MOST_REFUND_LINES,
+    MOST_REFUNDS,
+    MOST_WRITES,
+    ORDER_MOVES,
+    REFUND_MOVES,
+    REFUNDS_APART,
+)
 from proof.checks.words import Words
 from proof.people.acknowledged import Acknowledged
 from proof.service.receiver import Receiver
@@ -14,28 +26,19 @@ from proof.wechat.merchant import MCHID
 from proof.wechat.payments import WeChat
 from storage.documents import Document
 from storage.memory.storage import MemoryDatabase
-from storage.stores.all import DELIVERIES, NUMBERS, ORDERS
+from storage.stores.all import DELIVERIES, NOTIFICATIONS, NUMBERS, ORDERS
 from storage.stores.order_codec import ORDER
 from wechat.domain.events import EventType
 from wechat.domain.facts import RefundState
 from wechat.domain.numbers import payment_number, refund_number
-from wechat.domain.orders import (
-    MAX_TIMELINE,
-    MIN_REFUND_INTERVAL,
-    TRANSITIONS,
-    Order,
-    Prepay,
-    TradeState,
-    order_key,
-)
-from wechat.domain.payments import MAX_PAYMENTS
-from wechat.domain.ports import WRITES_KEPT
-from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS, REFUND_TRANSITIONS
-from wechat.refunds.drafts import CONSOLE
+from wechat.domain.orders import Order, Prepay, TradeState, order_key
 
 NOT_A_NO = frozenset({"SIGN_ERROR", "NO_AUTH", "CERT_ERROR", "MCH_NOT_EXISTS", "FREQUENCY_LIMITED", "NOT_ENOUGH"})
 """WeChat's answers to wrong credentials, to too many requests, and while the balance is too low: no decision on the
 refund."""
+OF_A_PAYMENT, OF_A_REFUND, OF_OTHERS = 5, 4, 6
+"""Different messages: about a payment, with other amounts, accounts and orders; about a refund, in each state, and
+joined from pieces; and those about other orders that name this one."""
 ENDED = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.REFUND, TradeState.CLOSED})
 
 
@@ -103,10 +106,7 @@ class Invariants:
         for refund in order.refunds:
             if (refund.next_check_at is not None) is not refund.open:
                 yield f"refund {refund.out_refund_no} is {refund.state} and its date {refund.next_check_at}"
-        if len(order.timeline) > MAX_TIMELINE or len(order.payments) > MAX_PAYMENTS:
-            yield "it is not bounded"
-        if sum(not refund.reserves for refund in order.refunds) > MAX_FAILED + MAX_REFUNDS:
-            yield "its failed refunds are not bounded"
+        yield from _is_bounded(order)
 
     def _payments_are_wechats(self, order: Order) -> Iterator[str]:
         """Check that each payment was reported by WeChat, for this order, once."""
@@ -163,19 +163,30 @@ class Invariants:
         if released and not self._words.allow_goods(order.transaction_id):
             yield "its goods are released, and WeChat has not said that its money is there"
         writes = document["writes"]
-        if not isinstance(writes, list) or len(writes) > WRITES_KEPT:
+        if not isinstance(writes, list) or len(writes) > MOST_WRITES:
             yield "it keeps too many writes"
         if last is None or rev == last[0]:
             return  # its insert, or a repeated one
         if rev != last[0] + 1:
             yield f"revision {last[0]} was followed by {rev}"
         before = last[1]
-        if order.trade_state not in (before.trade_state, *TRANSITIONS[before.trade_state]):
+        if order.trade_state not in (before.trade_state, *ORDER_MOVES[before.trade_state]):
             yield f"it moved from {before.trade_state} to {order.trade_state}"
         for refund in order.refunds:
             was = before.refund_of(refund.out_refund_no)
-            if was and refund.state not in (was.state, *REFUND_TRANSITIONS[was.state]):
+            if was and refund.state not in (was.state, *REFUND_MOVES[was.state]):
                 yield f"refund {refund.out_refund_no} moved from {was.state} to {refund.state}"
+
+
+def _is_bounded(order: Order) -> Iterator[str]:
+    """Check the number of lines, payments and refunds."""
+    if len(order.timeline) > MOST_LINES or len(order.payments) > MOST_PAYMENTS:
+        yield "it is not bounded"
+    if sum(not refund.reserves for refund in order.refunds) > MOST_FAILED + MOST_REFUNDS:
+        yield "its failed refunds are not bounded"
+    for refund in order.refunds:
+        if len(refund.timeline) > MOST_REFUND_LINES:
+            yield f"the timeline of refund {refund.out_refund_no} is not bounded"
 
 
 def _refunds_fit(order: Order) -> Iterator[str]:
@@ -191,7 +202,7 @@ def _refunds_fit(order: Order) -> Iterator[str]:
     ours = [refund for refund in order.refunds if refund.by != CONSOLE]
     own = [entry.at for refund in ours for entry in refund.timeline if entry.what == "sent"]
     moments = sorted(own)
-    if any(later - earlier < MIN_REFUND_INTERVAL for earlier, later in pairwise(moments)):
+    if any(later - earlier < REFUNDS_APART for earlier, later in pairwise(moments)):
         yield "two refunds were sent less than a minute apart"
 
 
@@ -214,9 +225,11 @@ def check_end(
         elif orders[number].trade_state is TradeState.CLOSED and not remote.closed:
             yield Broken("is closed here and can still be paid at WeChat", number)
     yield from _promises_are_kept(orders, acknowledged)
-    for transaction, payment in world.payments.items():
-        if world.given_back(transaction) > payment.total:
-            yield Broken(f"WeChat gave {world.given_back(transaction)} of {payment.total} back", payment.number)
+    for transaction, out_refund_no in world.overdrawn.items():
+        yield Broken(
+            f"{out_refund_no} asked for more than is left of {transaction}", world.payments[transaction].number
+        )
+    yield from _messages_are_bounded(database, world)
     for receiver in receivers:
         yield from _check_events(orders, database, receiver, acknowledged.resent)
         yield from _goods_are_released_once(orders, receiver, released)
@@ -236,6 +249,16 @@ def _promises_are_kept(orders: Mapping[str, Order], acknowledged: Acknowledged) 
         own = sum(refund.by == "shop" for refund in order.refunds)
         if own > acknowledged.keys[order.out_trade_no]:
             yield Broken(f"{own} refunds for {acknowledged.keys[order.out_trade_no]} keys", order.out_trade_no)
+
+
+def _messages_are_bounded(database: MemoryDatabase, world: WeChat) -> Iterator[Broken]:
+    """Check that a message that arrives again is stored once."""
+    stored = Counter(document.get("out_trade_no", "") for document in database[NOTIFICATIONS].look_at_all())
+    for number, order in world.orders.items():
+        refunds = sum(refund.number == number and not refund.by_console for refund in world.refunds.values())
+        most = len(order.payments) * OF_A_PAYMENT + refunds * OF_A_REFUND + OF_OTHERS
+        if stored[number] > most:
+            yield Broken(f"has {stored[number]} notifications, and WeChat sent {most} at most", number)
 
 
 def _check_end_of_order(order: Order, world: WeChat) -> Iterator[str]:
@@ -287,6 +310,7 @@ def _check_events(
     deliveries = database[DELIVERIES].look_at_all()
     own = [document for document in deliveries if document["target"] == receiver.name]
     places = {document["event_id"]: document["sequence"] for document in own}
+    stored = Counter(document["out_trade_no"] for document in own)
     for order in orders.values():
         arrived = receiver.arrivals(order.out_trade_no)
         sequences = [places.get(event.id) for event in arrived]
@@ -294,6 +318,8 @@ def _check_events(
         complete = Counter(sequences) == Counter(range(1, order.sequence + 1))
         if not complete or any(place <= before for before, place in pairwise(in_order) if place and before):
             yield Broken(f"its events came to {receiver.name} as {sequences} of {order.sequence}", order.out_trade_no)
+        if stored[order.out_trade_no] != order.sequence:
+            yield Broken(f"has {stored[order.out_trade_no]} deliveries of {order.sequence} events", order.out_trade_no)
         if missed := _expected_events(order) - {event.type for event in arrived}:
             yield Broken(f"{receiver.name} was not told of {', '.join(sorted(missed))}", order.out_trade_no)
     pending = [document["_id"] for document in deliveries if document["state"] == "pending"]

@@ -9,6 +9,7 @@ from datetime import date
 from math import inf
 from typing import NamedTuple
 
+from proof.checks.rules import RETRIES
 from proof.faults import Fault
 from storage.documents import Document
 from storage.memory.storage import MemoryDatabase
@@ -16,7 +17,6 @@ from storage.stores.all import DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS
 from storage.stores.days import DAY
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TradeState
-from wechat.events.delivery_worker import DELAYS_S
 from wechat.reconciliation.books import Reconciliation
 from wechat.reconciliation.days import BookDay
 
@@ -100,7 +100,7 @@ class Journal:
         now, number = self._loop.time(), document["out_trade_no"]
         if document["state"] == "dead":
             self.undelivered.setdefault(number, now)
-        elif document["tries"] >= len(DELAYS_S):
+        elif document["tries"] >= RETRIES:
             self.last_tries.setdefault(number, now)
 
     def _on_day_write(self, identity: str, day: BookDay) -> None:

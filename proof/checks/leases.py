@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from proof.checks.rules import CANCELLED
 from storage.documents import Document
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, Refund, TradeState
-from wechat.domain.refunds import CANCELLED
 
 CHECK_S, REFUND_S, DELIVERY_S = 25.0, 60.0, 60.0
 """Lengths of the leases, in seconds; not read from the service, because a wrong length there must fail here."""

@@ -43,10 +43,11 @@ def _limit_s(age_s: float) -> float | None:
 
 
 def _is_held(order: Order, payment: Payment, limit_s: float, evidence: Evidence) -> bool:
-    """Whether the promise applies: the order was checked as usual and could be paid, and no fault prevented a query."""
+    """Whether the promise applies: the order was checked as usual and could be paid, and no fault prevented a query or
+    made its answer wrong."""
     at_s, journal = _second(payment, evidence), evidence.journal
     closed_s = journal.orders[order.number].get(TradeState.CLOSED, inf)
-    if payment.at >= order.request.expires_at or closed_s <= at_s:
+    if payment.at >= order.request.expires_at or closed_s <= at_s or order.number in evidence.world.misstated:
         return False
     if any(entry.what == "close_scheduled" for entry in evidence.orders[order.number].timeline):
         return False

@@ -80,5 +80,39 @@ TOKENS = (
         "        return left_s\n",
     ),
 )
+LIMITS = (
+    Mutant(
+        "the table lets a refund that succeeded go back",
+        "wechat/domain/refunds.py",
+        "    RefundState.SUCCESS: frozenset(),\n",
+        "    RefundState.SUCCESS: frozenset({RefundState.PROCESSING}),\n",
+    ),
+    Mutant(
+        "refunds of one order are sent ten seconds apart",
+        "wechat/domain/orders.py",
+        "MIN_REFUND_INTERVAL = timedelta(minutes=1, seconds=10)",
+        "MIN_REFUND_INTERVAL = timedelta(seconds=10)",
+    ),
+    Mutant("a document keeps a hundred writes", "wechat/domain/ports.py", "WRITES_KEPT = 8\n", "WRITES_KEPT = 100\n"),
+    Mutant(
+        "a delivery is tried twelve times",
+        "wechat/events/delivery_worker.py",
+        "20 * 3600, 24 * 3600)",
+        "20 * 3600, 24 * 3600, 3600, 3600, 3600)",
+    ),
+    Mutant(
+        "the lease of a check is too short",
+        "wechat/domain/due_work.py",
+        "CHECK_LEASE = timedelta(seconds=25)",
+        "CHECK_LEASE = timedelta(seconds=10)",
+    ),
+    Mutant(
+        "the lease of a refund is too short",
+        "wechat/domain/refunds.py",
+        "LEASE = timedelta(minutes=1)  # far",
+        "LEASE = timedelta(seconds=10)  # far",
+    ),
+)
+"""Mutants of tables, limits and lengths, which the checks must not read from the service."""
 
-PROMISES = (*ACKNOWLEDGEMENTS, *WORDS, *GOODS, *REASONS, *TOKENS)
+PROMISES = (*ACKNOWLEDGEMENTS, *WORDS, *GOODS, *REASONS, *TOKENS, *LIMITS)

@@ -47,6 +47,8 @@ SECOND_ORDER = 0.2
 CLOSED_EARLY = 0.1
 """The share of orders that another system of the merchant closes while they are placed, and of those that it closes
 while they are paid."""
+UNTIL_ALARMED = 0.1
+"""The share of orders whose amount queries tell wrongly, and of those whose refunds lack balance, until an alarm."""
 MEANWHILE_S = 5.0
 RETRY_S = (1, 5, 30, 120, 600)
 
@@ -110,6 +112,7 @@ class People:
         stream = self._chance.stream(name)
         await asyncio.sleep(stream.uniform(0, within_s))
         self._faults.occurrences.begin(name)
+        self._wait_for_alarms(name)
         self._close_early(name, "placed")
         total = stream.choice([1, 2, 100, 999, 10_000])
         api = stream.choice([Api.V2, Api.V3])
@@ -127,6 +130,12 @@ class People:
             self.begin(self._use_key_twice(name))
         await self._pay(stream, name)
         await self._follow(stream, name, total)
+
+    def _wait_for_alarms(self, name: str) -> None:
+        """Let WeChat do something wrong about some orders until a person is alarmed."""
+        stream, world = self._chance.stream(f"{name}, until somebody is alarmed"), self._world
+        for orders in [each for each in (world.misstated, world.without_balance) if stream.random() < UNTIL_ALARMED]:
+            orders.add(name)
 
     async def _use_key_twice(self, name: str) -> None:
         """Act as a faulty merchant's system: one Idempotency-Key for two sales. The second must be refused."""

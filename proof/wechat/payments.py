@@ -5,8 +5,8 @@ It has no transport and no signatures, and times are arguments. Refusals carry W
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 YOUNG = timedelta(minutes=5)
@@ -18,6 +18,10 @@ UNVERIFIED = "unverified"
 STALE = "stale"
 """Stands for the time of genuine messages that arrive again after hours; also the service's word for the reason."""
 MIN_REFUND_INTERVAL = timedelta(minutes=1)
+
+
+UNDECIDED = frozenset({"NOT_ENOUGH", "FREQUENCY_LIMITED"})
+"""Refusals of a refund after which the same request may succeed."""
 
 
 class Refused(Exception):
@@ -99,6 +103,19 @@ class WeChat:
         """Orders for which a notification with another amount was sent."""
         self.disputed: set[tuple[str, str]] = set()
         """Orders for which another merchant's notification was sent, each with the wrong field."""
+        self.misstated: set[str] = set()
+        """Orders whose amount queries tell wrongly until a person who was alarmed complains."""
+        self.without_balance: set[str] = set()
+        """Orders whose refunds are refused for want of balance until a person who was alarmed pays in."""
+        self.is_alarmed: Callable[[str, str], bool] = lambda kind, number: True
+        """Whether an alarm of a kind was raised about an order."""
+        self.deferred: set[str] = set()
+        """Orders of which a refund was refused for want of balance."""
+        self.denied: set[str] = set()
+        """Orders of which a refund was refused for good."""
+        self.overdrawn: dict[str, str] = {}
+        """Payments of which the service asked more back than its own refunds have left, each with the refund's number.
+        WeChat refuses that, so the money alone does not show it. What people refund in the console does not count."""
         self._ids = 0
         self.on_refund: Callable[[Refund], None] = lambda refund: None
         self.on_said_paid: Callable[[Payment], None] = lambda payment: None
@@ -145,13 +162,20 @@ class WeChat:
         """Accept a refund; the same request again returns the same refund."""
         payment = self.find_payment(transaction_id)
         existing = self.refunds.get(out_refund_no)
-        if existing:
-            if (existing.transaction_id, existing.amount) != (transaction_id, amount):
-                raise Refused("INVALID_REQUEST")
+        if existing and (existing.transaction_id, existing.amount) == (transaction_id, amount):
             return existing
-        if payment.total != total:
-            raise Refused("PARAM_ERROR")
-        return self._take_refund(payment, out_refund_no, amount, now, by_console=False)
+        try:
+            if existing:
+                raise Refused("INVALID_REQUEST")
+            if payment.total != total:
+                raise Refused("PARAM_ERROR")
+            return self._take_refund(payment, out_refund_no, amount, now, by_console=False)
+        except Refused as refused:
+            if refused.code in UNDECIDED:
+                self.deferred.add(payment.number)
+            else:
+                self.denied.add(payment.number)
+            raise
 
     def find_refund(self, out_refund_no: str) -> Refund:
         if out_refund_no not in self.refunds:
@@ -207,20 +231,26 @@ class WeChat:
         """Whether a refund of the payment was accepted, in part or in full."""
         return any(refund.transaction_id == payment.transaction_id for refund in self.refunds.values())
 
+    def tell_first_payment(self, order: Order) -> Payment:
+        """Return an order's first payment as a query's answer tells it."""
+        first = order.payments[0]
+        wrong = order.number in self.misstated and not self.is_alarmed("query_total", order.number)
+        return replace(first, total=first.total + 1) if wrong else first
+
     def given_back(self, transaction_id: str) -> int:
         """Return the amount of a payment that is refunded or being refunded, in fen."""
-        return sum(
-            refund.amount
-            for refund in self.refunds.values()
-            if refund.transaction_id == transaction_id and refund.state != "CLOSED"
-        )
+        return _sum(refund for refund in self.refunds.values() if refund.transaction_id == transaction_id)
 
     def _take_refund(
         self, payment: Payment, out_refund_no: str, amount: int, now: datetime, *, by_console: bool
     ) -> Refund:
         own = [refund for refund in self.refunds.values() if refund.transaction_id == payment.transaction_id]
         if amount > payment.total - self.given_back(payment.transaction_id):
+            if not by_console and amount > payment.total - _sum(each for each in own if not each.by_console):
+                self.overdrawn[payment.transaction_id] = out_refund_no
             raise Refused("INVALID_REQUEST")
+        if not by_console and self._lacks_balance(payment.number):
+            raise Refused("NOT_ENOUGH")
         if len(own) >= MOST_REFUNDS:
             raise Refused("INVALID_REQUEST")
         if not by_console and any(
@@ -242,6 +272,14 @@ class WeChat:
         self.on_refund(refund)
         return refund
 
+    def _lacks_balance(self, number: str) -> bool:
+        return number in self.without_balance and not self.is_alarmed("refund_not_now", number)
+
     def _next(self, prefix: str) -> str:
         self._ids += 1
         return f"{prefix}{self._ids:020}"
+
+
+def _sum(refunds: Iterable[Refund]) -> int:
+    """Return the amount of those refunds that WeChat has not closed, in fen."""
+    return sum(refund.amount for refund in refunds if refund.state != "CLOSED")

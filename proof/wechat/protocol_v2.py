@@ -107,7 +107,7 @@ class ProtocolV2:
             return {"trade_state": self._world.tell_payment(payment), **self._payment(payment)}
         order = self._world.find(fields["out_trade_no"])
         state = {"trade_state": self._world.tell_state(order), "out_trade_no": order.number}
-        return state | (self._payment(order.payments[0]) if order.payments else {})
+        return state | (self._payment(self._world.tell_first_payment(order)) if order.payments else {})
 
     def _payment(self, payment: Payment) -> dict[str, str]:
         return {

@@ -131,7 +131,7 @@ class ProtocolV3:
         order = self._world.find(number)
         state = self._world.tell_state(order)
         if order.payments:
-            return self._payment(order.payments[0]) | {"trade_state": state}
+            return self._payment(self._world.tell_first_payment(order)) | {"trade_state": state}
         return {"mchid": self._mchid, "out_trade_no": number, "trade_state": state}
 
     def _payment(self, payment: Payment) -> dict[str, Any]:
