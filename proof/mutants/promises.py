@@ -3,7 +3,7 @@ and limits."""
 
 from __future__ import annotations
 
-from proof.mutants.messages_and_keys import RECEIVER
+from proof.mutants.messages_and_keys import ORDER_SERVICE, RECEIVER, REFUND_SERVICE
 from proof.mutants.mutant import Mutant
 
 ACKNOWLEDGEMENTS = (
@@ -114,5 +114,32 @@ LIMITS = (
     ),
 )
 """Mutants of tables, limits and lengths, which the checks must not read from the service."""
+PERSONS = (
+    Mutant(
+        "nobody is told that a query does not match",
+        ORDER_SERVICE,
+        "            await self._report_mismatch(order, error.reason)\n",
+        "",
+    ),
+    Mutant(
+        "nobody is told that a refund waits for balance",
+        REFUND_SERVICE,
+        "        self._telemetry.alarm(REFUND_NOT_NOW, order.out_trade_no,",
+        "        log.debug(REFUND_NOT_NOW, out_trade_no=order.out_trade_no,",
+    ),
+    Mutant(
+        "a refund that is not decided is alarmed as refused",
+        REFUND_SERVICE,
+        "        self._telemetry.alarm(REFUND_NOT_NOW, order",
+        "        self._telemetry.alarm(REFUND_REFUSED, order",
+    ),
+    Mutant(
+        "a refund needs no name",
+        REFUND_SERVICE,
+        "        if not (wanted.out_refund_no or idempotency_key):\n",
+        "        if False:\n",
+    ),
+)
+"""Mutants of what needs a person, or must be refused."""
 
-PROMISES = (*ACKNOWLEDGEMENTS, *WORDS, *GOODS, *REASONS, *TOKENS, *LIMITS)
+PROMISES = (*ACKNOWLEDGEMENTS, *WORDS, *GOODS, *REASONS, *TOKENS, *LIMITS, *PERSONS)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from proof.faults import Fault, Faults
 from proof.people.acknowledged import Acknowledged, FindOrder
 from proof.people.attackers import Attackers
+from proof.people.careless import Careless
 from proof.people.refund_notices import RefundNotices
 from proof.runtime.chance import Chance
 from proof.runtime.ports import SimulatedClock
@@ -24,7 +25,6 @@ from wechat.domain.errors import CallerError, FenpayError, NotifyError
 from wechat.domain.facts import Api
 from wechat.domain.orders import Refund as OurRefund
 from wechat.orders.requests import CreateOrderRequest
-from wechat.orders.service import OrderWithPayParams
 from wechat.refunds.requests import RefundRequest
 
 T = TypeVar("T")
@@ -41,6 +41,8 @@ MINUTES_LATE_S = (0, 150, 190)
 """How late WeChat's first notification of a payment is that was refunded at once."""
 TRIES = 6
 KEY_TWICE = 0.1
+UNNAMED = 0.1
+"""The share of orders of which a system asks for a refund without a name."""
 AT_ONCE = 0.1
 """The share of orders that two systems of the merchant refund in full at the same time."""
 SECOND_ORDER = 0.2
@@ -82,6 +84,7 @@ class People:
         self.on_change: Callable[[], None] = lambda: None
         self.wrong: list[str] = []
         self.acknowledged = Acknowledged(find_order, self.wrong)
+        self._careless = Careless(chance, self._insist, self.wrong)
         self._attackers = Attackers(world, account, self._notify, clock, self.wrong)
         self._notices = RefundNotices(
             account.v2, self._notify, self.acknowledged.has_effect, faults, chance, self.wrong, world.note_splice
@@ -127,8 +130,10 @@ class People:
             self._trace.add("merchant", "gives up", "never reached WeChat" if placed is None else "expired", name)
             return
         if self._chance.stream(f"{name}, key used twice").random() < KEY_TWICE:
-            self.begin(self._use_key_twice(name))
+            self.begin(self._careless.use_key_twice(name))
         await self._pay(stream, name)
+        if self._chance.stream(f"{name}, refund without a name").random() < UNNAMED:
+            self.begin(self._careless.refund_without_name(name))
         await self._follow(stream, name, total)
 
     def _wait_for_alarms(self, name: str) -> None:
@@ -136,24 +141,6 @@ class People:
         stream, world = self._chance.stream(f"{name}, until somebody is alarmed"), self._world
         for orders in [each for each in (world.misstated, world.without_balance) if stream.random() < UNTIL_ALARMED]:
             orders.add(name)
-
-    async def _use_key_twice(self, name: str) -> None:
-        """Act as a faulty merchant's system: one Idempotency-Key for two sales. The second must be refused."""
-        stream = self._chance.stream(f"{name} by key")
-        placed: list[tuple[int, str]] = []
-        for total in (100, 100, 200):
-            sale = CreateOrderRequest(description="拿铁咖啡", total=total, openid=f"o-{name}", api=Api.V3)
-
-            def place(
-                process: ServiceProcess, sale: CreateOrderRequest = sale
-            ) -> Coroutine[Any, Any, OrderWithPayParams]:
-                return process.orders.place_order(sale, merchant="shop", client_ip="10.0.0.1", idempotency_key=name)
-
-            answer = await self._insist(stream, name, "place by key", place)
-            if answer:
-                placed.append((total, answer.order.out_trade_no))
-        if len({number for _, number in placed}) > 1 or any(total == 200 for total, _ in placed[1:]):
-            self.wrong.append(f"the key {name} stood for {placed}")
 
     async def _pay(self, stream: random.Random, name: str) -> None:
         """Act as the payer: wait, then pay, or not; sometimes by another account, after the close, or twice."""
