@@ -6,6 +6,8 @@ from __future__ import annotations
 from proof.mutants.messages_and_keys import ORDER_SERVICE, RECEIVER, REFUND_SERVICE
 from proof.mutants.mutant import Mutant
 
+RULES = "tests/simulation/test_rules.py::test_the_service_has_the_rules_of_the_checks"
+
 ACKNOWLEDGEMENTS = (
     Mutant(
         "a payment that fits is acknowledged before it is written",
@@ -86,6 +88,7 @@ LIMITS = (
         "wechat/domain/refunds.py",
         "    RefundState.SUCCESS: frozenset(),\n",
         "    RefundState.SUCCESS: frozenset({RefundState.PROCESSING}),\n",
+        f"{RULES}; the simulated WeChat moves no refund back, and a refund takes longer than an answer that is late",
     ),
     Mutant(
         "refunds of one order are sent ten seconds apart",
@@ -99,6 +102,7 @@ LIMITS = (
         "wechat/events/delivery_worker.py",
         "20 * 3600, 24 * 3600)",
         "20 * 3600, 24 * 3600, 3600, 3600, 3600)",
+        f"{RULES}; a receiver is away for sixty hours at most, and the nine pauses take seventy-five",
     ),
     Mutant(
         "the lease of a check is too short",
