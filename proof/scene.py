@@ -12,6 +12,7 @@ from proof.checks.alarms import Alarm, Evidence
 from proof.checks.coverage import Coverage
 from proof.checks.invariants import Invariants
 from proof.checks.journal import Journal
+from proof.checks.rules import LONGEST_WITHOUT_KEY_S
 from proof.checks.words import Words
 from proof.faults import Fault, Faults
 from proof.people.bookkeeper import Bookkeeper
@@ -202,8 +203,9 @@ class Scene:
         orders = {order.out_trade_no: order for order in map(ORDER.read, self.database[ORDERS].look_at_all())}
         bills, policy = self.account.bills, self.shape.late_policy
         span = self.begins, self._clock.now()
+        without_key_s = LONGEST_WITHOUT_KEY_S if self.account.keys.all() else 0.0
         refused = {line.about for line in self.trace.lines if (line.what, line.detail) == (FAULT, REFUSED)}
-        return Evidence(self.database, self.world, bills, self.journal, orders, policy, *span, refused)
+        return Evidence(self.database, self.world, bills, self.journal, orders, policy, *span, refused, without_key_s)
 
     def _is_alarmed(self, kind: str, number: str) -> bool:
         return any((alarm.kind, alarm.about) == (kind, number) for alarm in self.alarms)

@@ -13,7 +13,7 @@ from datetime import date, datetime, time, timedelta
 from math import inf
 
 from proof.checks.journal import Journal
-from proof.checks.rules import LONGEST_WITHOUT_KEY_S, REFUNDED_ELSEWHERE
+from proof.checks.rules import REFUNDED_ELSEWHERE
 from proof.wechat.bills import Bills, next_day
 from proof.wechat.payments import ANY_ORDER, STALE, UNVERIFIED, WeChat
 from storage.memory.storage import MemoryDatabase
@@ -28,6 +28,8 @@ LATEST = time(23)
 """By this time an alarm must report a missing bill, which is requested each hour from the evening on."""
 TROUBLE_S = 180.0
 """The longest time from a wrong digest, or from WeChat's making a bill, to an alarm about it."""
+FELT_S = 60.0
+"""The longest time from a fault of network or store to the alarm of the work that it made fail."""
 CLOCKS_AGREE = timedelta(minutes=3)
 NOTIFY = "notify_"
 NOT_NOW = "not_now"
@@ -53,7 +55,8 @@ class Alarm:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """All that is known at the end of a run. ``orders`` by number. ``not_known_why``: orders of which WeChat refused a
-    refund with a code that nobody knows, which is final."""
+    refund with a code that nobody knows, which is final. ``without_key_s``: how long a process may lack a key of
+    WeChat's after a fault; 0 if keys are never downloaded."""
 
     database: MemoryDatabase
     world: WeChat
@@ -64,6 +67,7 @@ class Evidence:
     begins: datetime
     ends: datetime
     not_known_why: Set[str]
+    without_key_s: float
 
 
 def check_alarms(alarms: list[Alarm], evidence: Evidence) -> Iterator[tuple[str, str]]:
@@ -255,7 +259,9 @@ def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
     signature is accepted. Without a key of WeChat's, which is fetched again after a pause, no signature is either."""
     now = evidence.begins + timedelta(seconds=alarm.at_s)
     misled = any(timedelta(0) <= now - at <= timedelta(seconds=TROUBLE_S) for at in evidence.bills.misannounced)
-    return misled or alarm.since_trouble_s <= LONGEST_WITHOUT_KEY_S or abs(alarm.clock - now) > CLOCKS_AGREE
+    return (
+        misled or alarm.since_trouble_s <= max(FELT_S, evidence.without_key_s) or abs(alarm.clock - now) > CLOCKS_AGREE
+    )
 
 
 def _is_about_refusals(alarm: Alarm, evidence: Evidence) -> bool:

@@ -64,7 +64,7 @@ REGRESSIONS = (
     ),
     Regression(
         "WeChat probes a payment of v2 several times",
-        Scenario(108, days=1.0, orders=12, processes=1, without=only(Fault.NOTIFY_PROBE, Fault.STORE_BEFORE)),
+        Scenario(145, days=1.0, orders=12, processes=1, without=only(Fault.NOTIFY_PROBE, Fault.STORE_BEFORE)),
         "The simulation's probe of a message of v2 named a key that WeChat never had, so three of them were alarmed as "
         "messages under a key that cannot be fetched. WeChat's probes name its own keys.",
         ("unifiedorder", "a probe refused", "a probe refused"),
