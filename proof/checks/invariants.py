@@ -22,7 +22,7 @@ from proof.checks.rules import (
 from proof.checks.words import Words
 from proof.people.acknowledged import Acknowledged
 from proof.service.receiver import Receiver
-from proof.wechat.merchant import MCHID
+from proof.wechat.merchant import MCHID, NOT_NOW_CODES, OPEN_CODES
 from proof.wechat.payments import WeChat
 from storage.documents import Document
 from storage.memory.storage import MemoryDatabase
@@ -33,9 +33,9 @@ from wechat.domain.facts import RefundState
 from wechat.domain.numbers import payment_number, refund_number
 from wechat.domain.orders import Order, Prepay, TradeState, order_key
 
-NOT_A_NO = frozenset({"SIGN_ERROR", "NO_AUTH", "CERT_ERROR", "MCH_NOT_EXISTS", "FREQUENCY_LIMITED", "NOT_ENOUGH"})
-"""WeChat's answers to wrong credentials, to too many requests, and while the balance is too low: no decision on the
-refund."""
+NOT_A_NO = frozenset({*NOT_NOW_CODES, *OPEN_CODES, "COMMUNICATION_FAIL", "NOT_ENOUGH"})
+"""WeChat's answers to wrong credentials, to too many requests, to what it did not process, and while the balance is too
+low: no decision on the refund."""
 OF_A_PAYMENT, OF_A_REFUND, OF_OTHERS = 5, 4, 6
 """Different messages: about a payment, with other amounts, accounts and orders; about a refund, in each state, and
 joined from pieces; and those about other orders that name this one."""

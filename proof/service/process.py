@@ -26,7 +26,7 @@ from proof.service.polls import Polls
 from proof.service.store import FaultyDocuments
 from proof.wechat.bill_wire import BillDownloads
 from proof.wechat.bills import SHARED_NUMBERS
-from proof.wechat.merchant import Account, Gateways
+from proof.wechat.merchant import CREDENTIALS, Account, Gateways
 from service.compose import (
     Background,
     Core,
@@ -63,7 +63,6 @@ SECONDS_S = 4.0
 
 
 REFUSALS = {
-    Fault.CREDENTIALS_REFUSED: "SIGN_ERROR",
     Fault.WIRE_NEW_CODE: "UNDOCUMENTED_CODE",
     Fault.REFUND_NO_BALANCE: "NOT_ENOUGH",
 }
@@ -151,6 +150,8 @@ class FaultyWire:
             return self._account.forge_answer(self._api, request, self._clock.now())
         if fault is Fault.WIRE_NOT_NOW:
             return self._account.refuse_for_now(self._api, request)
+        if fault is Fault.CREDENTIALS_REFUSED:
+            return self._account.refuse_for_now(self._api, request, CREDENTIALS)
         return self._account.refusal(self._api, REFUSALS[fault])
 
     async def _answer_badly(self, fault: Fault, answer: Answer, request: Request) -> Answer:

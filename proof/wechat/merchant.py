@@ -46,8 +46,15 @@ V2_KEY = "2" * 32
 V3_KEY = "3" * 32
 CODES_OF_500 = ("", "SYSTEM_ERROR", "UNDOCUMENTED_CODE")
 """What v3 says in an answer with status 500: nothing, the documented code, or a code that nobody knows."""
-NOT_NOW_CODES = ("SIGN_ERROR", "NO_AUTH", "CERT_ERROR", "MCH_NOT_EXISTS", "FREQUENCY_LIMITED")
+CREDENTIALS = ("SIGN_ERROR", "NO_AUTH", "CERT_ERROR", "MCH_NOT_EXISTS")
+NOT_NOW_CODES = (*CREDENTIALS, "FREQUENCY_LIMITED", "INVALID_REQ_TOO_MUCH")
 """Reasons of credentials and rate, for which WeChat refuses any request."""
+UNPROCESSED = ("签名错误", "商户号mch_id与appid不匹配")
+"""v2's texts about a request that it did not process, without a signature or a code."""
+BUSY = ("系统繁忙，请稍后再试", "SYSTEMERROR")
+"""v2's texts, also unsigned, that leave the outcome open."""
+OPEN_CODES = ("SYSTEM_ERROR", "BIZERR_NEED_RETRY")
+"""v2's signed codes that leave the outcome open."""
 WRONG_SIGNATURES = ("AAAA", "WECHATPAY/SIGNTEST/AAAA")
 """WeChat probes with the second whether answers are verified."""
 
@@ -128,9 +135,12 @@ class Account:
     def refusal(self, api: Api, code: str) -> Answer:
         return self.v2.refusal(code) if api is Api.V2 else self.v3.refusal(code)
 
-    def refuse_for_now(self, api: Api, request: Request) -> Answer:
-        """Return a refusal that says nothing of what ``request`` wants."""
-        return self.refusal(api, _choose(NOT_NOW_CODES, request))
+    def refuse_for_now(self, api: Api, request: Request, codes: Sequence[str] = NOT_NOW_CODES) -> Answer:
+        """Return a refusal that says nothing of what ``request`` wants: one of ``codes``, or one of v2's texts."""
+        refusals = [self.refusal(api, code) for code in codes]
+        if api is Api.V2:
+            refusals += [self.v2.communication_failure(text) for text in UNPROCESSED]
+        return _choose(refusals, request)
 
     def server_error(self, api: Api, request: Request) -> Answer:
         """Return an answer that leaves open whether ``request`` had an effect: v3 says so with status 500, v2 also in
@@ -138,8 +148,8 @@ class Account:
         if api is Api.V3:
             code = _choose(CODES_OF_500, request)
             return replace(self.v3.refusal(code), status=500) if code else Answer(500, {}, b"")
-        busy = Answer(200, {}, write_xml({"return_code": "FAIL", "return_msg": "系统繁忙，请稍后再试"}))
-        return _choose((Answer(500, {}, b""), busy, self.v2.refusal("SYSTEM_ERROR")), request)
+        unsigned = [self.v2.communication_failure(text) for text in BUSY]
+        return _choose([Answer(500, {}, b""), *unsigned, *map(self.v2.refusal, OPEN_CODES)], request)
 
     def break_signature(self, api: Api, request: Request, answer: Answer, *, unsigned: bool) -> Answer:
         """Return ``answer`` without its signature, or with a wrong one."""

@@ -44,12 +44,16 @@ class ProtocolV2:
         """Carry out ``request`` and return WeChat's answer."""
         fields = read_xml(request.body)
         if not self.has_signature(fields):
-            return Answer(200, {}, write_xml({"return_code": "FAIL", "return_msg": "签名错误"}))
+            return self.communication_failure("签名错误")
         try:
             result = self._act(request.target, fields, now)
         except Refused as refused:
             return self.refusal(refused.code)
         return self._build_answer({"result_code": "SUCCESS", **result})
+
+    def communication_failure(self, message: str) -> Answer:
+        """Return the unsigned answer to a request that was not processed."""
+        return Answer(200, {}, write_xml({"return_code": "FAIL", "return_msg": message}))
 
     def has_signature(self, fields: Mapping[str, str]) -> bool:
         """Whether ``fields`` have the merchant's signature."""

@@ -23,7 +23,9 @@ PAYMENTS = "/v3/pay/transactions/id/"
 REFUNDS = "/v3/refund/domestic/refunds"
 CERTIFICATES = "/v3/certificates"
 STATUSES = {
+    "CERT_ERROR": 403,
     "FREQUENCY_LIMITED": 429,
+    "INVALID_REQ_TOO_MUCH": 429,
     "NO_AUTH": 403,
     "NOT_ENOUGH": 403,
     "ORDER_NOT_EXIST": 404,
