@@ -19,6 +19,7 @@ class Fault(StrEnum):
     STORE_LATE = "store call fails, its effect comes later"
     STORE_HALF = "half of a batch is applied, then it fails"
     STORE_SLOW = "store call takes a second or two"
+    STORE_HANGS = "store call takes ten seconds, longer than anybody waits"
     STORE_DOWN = "the store is down for minutes"
     PROCESS_DIES = "process dies, another takes its place"
     PROCESS_GONE = "process dies, none takes its place"
@@ -101,7 +102,7 @@ class Fault(StrEnum):
 
 OWN_STREAMS = frozenset(
     {
-        Fault.STORE_DOWN, Fault.PROCESS_GONE, Fault.WIRE_FORGED, Fault.WIRE_LATE, Fault.KEYS_ROTATED,
+        Fault.STORE_HANGS, Fault.STORE_DOWN, Fault.PROCESS_GONE, Fault.WIRE_FORGED, Fault.WIRE_LATE, Fault.KEYS_ROTATED,
         Fault.TOKEN_REVOKED, Fault.TOKENS_DOWN, Fault.TOKENS_REFUSED, Fault.TOKENS_LOST, Fault.TOKENS_SLOW,
         Fault.REDIS_GONE, Fault.REDIS_SLOW, Fault.REDIS_EMPTY, Fault.REDIS_LOCK,
         Fault.NOTICE_LOST, Fault.NOTICE_SPLICED, Fault.NOTICE_FORGED,
@@ -120,6 +121,7 @@ OF_EVERYBODY = frozenset(
 """Faults that happen to every order and every process at once."""
 OF_BILLS = tuple([fault for fault in Fault if fault.name.startswith("BILL_")])
 RATES = {
+    Fault.STORE_HANGS: 0.02,
     Fault.PROCESS_DIES: 0.0005,
     Fault.PROCESS_GONE: 0.2,
     Fault.CLOCK_LEAPS: 0.002,

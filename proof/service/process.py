@@ -220,7 +220,8 @@ class ServiceProcess:
         def collection(name: str) -> BulkDocuments:
             own = faults.of(state.name, f"process {number}, {name}")
             inner, outage = environment.database[name], environment.store_outage
-            documents = FaultyDocuments(inner, name, state, own, outage, environment.on_write)
+            added = faults.of(state.name, f"process {number}, {name}, answers")
+            documents = FaultyDocuments(inner, name, state, own, added, outage, environment.on_write)
             return cast(BulkDocuments, documents)
 
         wires = _connect(state, number, environment)

@@ -1,4 +1,4 @@
-"""The store of one process over the shared memory, with the faults of a server."""
+"""The store of a process: documents in the memory that all processes share, with the faults of a server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from wechat.domain.errors import StoreUnavailable
 T = TypeVar("T")
 
 NO_ANSWER_FROM_STORE_S = 2.0
+HANGS_S = 10.0
+"""Longer than callers of the store wait (``storage.group_commit.DEADLINE_S``)."""
 
 
 class FaultyDocuments:
     """``BulkDocuments`` of one process over the shared memory, with faults of a server.
 
-    ``on_write`` is called with the process, the collection and the id of each document that was written.
+    ``on_write`` is called with the process, the collection and the id of each document that was written. ``added`` are
+    faults with a random stream of their own, so that they do not change when the others happen.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class FaultyDocuments:
         name: str,
         state: ProcessState,
         faults: Faults,
+        added: Faults,
         outage: Outage,
         on_write: Callable[[str, str, str], None],
     ) -> None:
@@ -38,6 +42,7 @@ class FaultyDocuments:
         self._name = name
         self._state = state
         self._faults = faults
+        self._added = added
         self._on_write = on_write
 
     def encode(self, document: Document, write: str) -> Encoded:
@@ -63,9 +68,7 @@ class FaultyDocuments:
         if self._outage.strike(self._state.name) or self._faults.happens(Fault.STORE_BEFORE):
             await self._fail(f"read {self._name}", orders_in(" ".join(ids)))
         result = await read()
-        self._state.may_die(self._faults)
-        if not self._state.alive:
-            await self._state.block_if_dead()
+        await self._send_answer()
         return result
 
     async def _write(
@@ -86,10 +89,10 @@ class FaultyDocuments:
         part = batch[: len(batch) // 2] if fault is Fault.STORE_HALF else batch
         results = await write(part)
         self._report_writes([document.id for document in documents], results)
-        self._state.may_die(self._faults)
         if fault:
+            self._state.may_die(self._faults)
             await self._fail_to_write(fault, documents)
-        await self._state.block_if_dead()
+        await self._send_answer()
         return results
 
     def _write_late(self, batch: Any, write: Any, documents: Sequence[Encoded]) -> None:
@@ -112,6 +115,15 @@ class FaultyDocuments:
         if slow:
             self._state.note_trouble()
         await asyncio.sleep(1.5 if slow else 0)
+        self._state.may_die(self._faults)
+        if not self._state.alive:
+            await self._state.block_if_dead()
+
+    async def _send_answer(self) -> None:
+        """Return when the process has the answer, at times after it has given up."""
+        if self._added.happens(Fault.STORE_HANGS):
+            self._state.note_trouble()
+            await asyncio.sleep(HANGS_S)
         self._state.may_die(self._faults)
         if not self._state.alive:
             await self._state.block_if_dead()
