@@ -100,6 +100,12 @@ class ProcessState:
         if self.alive and faults.happens(Fault.PROCESS_DIES):
             self.on_death()
 
+    async def reach_await(self, faults: Faults) -> None:
+        """Go on at an await, at which the process may die: a dead one waits here for ever."""
+        self.may_die(faults)
+        if not self.alive:
+            await self.block_if_dead()
+
     async def block_if_dead(self) -> None:
         """Return while the process is alive; a call of a dead one waits here for ever."""
         if not self.alive:
@@ -116,14 +122,10 @@ class InlineThreads:
 
     async def run(self, work: Callable[[], T]) -> T:
         await asyncio.sleep(STALL_S if self._faults.happens(Fault.PROCESS_STALLS) else THREAD_S)
-        await self._reach_next_await()
+        await self._state.reach_await(self._faults)
         result = work()
-        await self._reach_next_await()
+        await self._state.reach_await(self._faults)
         return result
-
-    async def _reach_next_await(self) -> None:
-        self._state.may_die(self._faults)
-        await self._state.block_if_dead()
 
 
 class TracedTelemetry:

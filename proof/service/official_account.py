@@ -85,7 +85,8 @@ class World:
         self.grounds.redis.append(self.clock.now())
 
     def note_process(self) -> None:
-        """Record that a process starts, in place of one that may have died during a refresh, or that its clock leaps.
+        """Record that a process starts, that it dies, perhaps with a token that it has not stored, or that its clock
+        leaps.
 
         The first processes, which start together, are not recorded: the lock makes them fetch one token.
         """
@@ -152,12 +153,13 @@ class World:
 
 
 class AccountWire:
-    """``Transport`` of one process to the Official Account's API."""
+    """``Transport`` of one process to the Official Account's API. ``deaths`` decide where the process dies."""
 
-    def __init__(self, world: World, state: ProcessState, faults: Faults) -> None:
+    def __init__(self, world: World, state: ProcessState, faults: Faults, deaths: Faults) -> None:
         self._world = world
         self._state = state
         self._faults = faults
+        self._deaths = deaths
         self._told_at: dict[str, datetime] = {}
 
     async def send(self, hosts: Sequence[str], request: Request) -> Answer:
@@ -166,12 +168,12 @@ class AccountWire:
         token = _token_in(request)
         self._check_told(token)
         await asyncio.sleep(SLOW_S if faults.happens(Fault.TOKENS_SLOW) else 0.05)
-        await self._state.block_if_dead()
+        await self._state.reach_await(self._deaths)
         if world.is_down():
             raise NotSent(request.call)
         answer = world.account.answer(request, world.clock.now())
         self._state.trace.add(self._state.name, "account", f"{request.call} {answer.body[:24]!r}")
-        await self._state.block_if_dead()
+        await self._state.reach_await(self._deaths)
         if faults.happens(Fault.TOKENS_LOST):
             world.grounds.lost.append(world.clock.now())
             await asyncio.sleep(NO_ANSWER_S)
@@ -196,11 +198,11 @@ def build_official_account(world: World, state: ProcessState, runtime: Runtime, 
     start with ``World.note_process``."""
     world.note_process()
     faults = world.faults.of(state.name, f"process {number}, account")
-    client = RedisClient(
-        world.redis, state, world.faults.of(state.name, f"process {number}, Redis"), world.note_redis_trouble
-    )
+    own = world.faults.of(state.name, f"process {number}, Redis")
+    deaths = world.faults.of(state.name, f"process {number}, deaths about the account")
+    client = RedisClient(world.redis, state, own, deaths, world.note_redis_trouble)
     token_store = TokenCache("redis://in-memory", runtime.clock, f"proof:{APPID}:", client)
-    transport = cast(Transport, AccountWire(world, state, faults))
+    transport = cast(Transport, AccountWire(world, state, faults, deaths))
     credentials = Credentials(APPID, SECRET, world.token_call)
     return build_account(transport, "https://account", credentials, (ORIGIN,), token_store, runtime)
 

@@ -23,6 +23,7 @@ from proof.runtime.ports import InlineThreads, ProcessState, SimulatedClock, Tra
 from proof.runtime.trace import FAULT, Trace
 from proof.service.official_account import World, build_official_account
 from proof.service.polls import Polls
+from proof.service.receiver import ReachedTarget
 from proof.service.store import FaultyDocuments
 from proof.wechat.bill_wire import BillDownloads
 from proof.wechat.bills import SHARED_NUMBERS
@@ -92,7 +93,7 @@ class FaultyWire:
         self._added = added
         self._sends = sends
         self._clock = clock
-        self._bills = BillDownloads(account.bill_desk, faults, clock.now, state.block_if_dead, self._tell_of_download)
+        self._bills = BillDownloads(account.bill_desk, faults, clock.now, self._reach_await, self._tell_of_download)
 
     async def download(self, host: str, request: Request, sink: Callable[[bytes], None], *, most: int) -> Answer:
         """Download as ``Transport.download`` does."""
@@ -111,8 +112,7 @@ class FaultyWire:
         await self._state.block_if_dead()
         slow = self._faults.happens(Fault.WIRE_SLOW)
         await asyncio.sleep(SECONDS_S if slow else 0.05)
-        self._state.may_die(self._faults)
-        await self._state.block_if_dead()
+        await self._state.reach_await(self._faults)
         before = self._outage.strike(self._state.name) or self._faults.first(
             Fault.WIRE_NOT_SENT,
             Fault.WIRE_BEFORE,
@@ -132,8 +132,7 @@ class FaultyWire:
         self._tell("WeChat", request, str(answer.status))
         if not slow and self._added.happens(Fault.WIRE_LATE):
             await asyncio.sleep(SECONDS_S)
-        self._state.may_die(self._faults)
-        await self._state.block_if_dead()
+        await self._state.reach_await(self._faults)
         after = self._faults.first(Fault.WIRE_AFTER, Fault.WIRE_500_AFTER, Fault.WIRE_UNSIGNED, Fault.WIRE_WRONG_SIGN)
         return await self._answer_badly(after, answer, request) if after else answer
 
@@ -168,6 +167,9 @@ class FaultyWire:
             self._state.note_trouble()
         orders = self._account.orders_of(request)
         self._state.trace.add_for_each(self._state.name, what, f"{request.call}: {detail}", orders)
+
+    async def _reach_await(self) -> None:
+        await self._state.reach_await(self._added)
 
     def _tell_of_download(self, detail: str) -> None:
         self._state.note_trouble()
@@ -212,6 +214,7 @@ class ServiceProcess:
         apart = timedelta(seconds=stream.uniform(-APART_S, APART_S) if faults.lasts(Fault.CLOCK_APART) else 0)
         state = ProcessState(name, environment.trace)
         self.state = state
+        self._number = number
         self.clock = SimulatedClock(asyncio.get_running_loop(), environment.clock.offset + apart)
         threads = InlineThreads(state, faults.of(name, f"process {number}, threads"))
         telemetry = TracedTelemetry(state, self.clock, environment.alarms)
@@ -248,8 +251,10 @@ class ServiceProcess:
 
     def _start_workers(self, core: Core, environment: Environment, runtime: Runtime, stream: random.Random) -> None:
         """Build and start the workers, and create the process's polls, which wake them."""
+        faults = environment.faults.of(self.state.name, f"process {self._number}, deliveries")
+        targets = [ReachedTarget(target, self.state, faults) for target in environment.targets]
         self._workers: list[Worker[Any]] = [
-            *build_workers(core, environment.targets, runtime, LOOPS, REST, REST, LONGEST_REST),
+            *build_workers(core, targets, runtime, LOOPS, REST, REST, LONGEST_REST),
             build_book_worker(self.books, runtime, REST_FROM_BOOKS),
         ]
         for worker in self._workers:

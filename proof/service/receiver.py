@@ -6,8 +6,10 @@ import asyncio
 
 from proof.faults import Fault, Faults
 from proof.runtime.chance import Chance
+from proof.runtime.ports import ProcessState
 from proof.runtime.trace import Trace
 from wechat.domain.deliveries import Event, Outcome
+from wechat.events.targets import Target
 
 DOWN_S = (60.0, 30 * 3600.0)
 """Shorter than the retry schedule of deliveries."""
@@ -69,3 +71,21 @@ class DistantReceiver(Receiver):
             return Outcome(False, "connect_failed")
         self._take(event)
         return Outcome(True, "http_200")
+
+
+class ReachedTarget:
+    """A receiver as one process reaches it. The process may die before it sends an event, or while it waits for the
+    answer."""
+
+    def __init__(self, target: Target, state: ProcessState, faults: Faults) -> None:
+        self.name = target.name
+        self.wants = target.wants
+        self._target = target
+        self._state = state
+        self._faults = faults
+
+    async def deliver(self, event: Event) -> Outcome:
+        await self._state.reach_await(self._faults)
+        outcome = await self._target.deliver(event)
+        await self._state.reach_await(self._faults)
+        return outcome

@@ -102,14 +102,21 @@ class RedisServer:
 
 
 class RedisClient:
-    """The client of one process, with faults of a network. ``on_trouble`` is called at each failure."""
+    """The client of one process, with faults of a network. ``on_trouble`` is called at each failure; ``deaths`` decide
+    where the process dies."""
 
     def __init__(
-        self, server: RedisServer, state: ProcessState, faults: Faults, on_trouble: Callable[[], None]
+        self,
+        server: RedisServer,
+        state: ProcessState,
+        faults: Faults,
+        deaths: Faults,
+        on_trouble: Callable[[], None],
     ) -> None:
         self._server = server
         self._state = state
         self._faults = faults
+        self._deaths = deaths
         self._on_trouble = on_trouble
 
     def register_script(self, script: str) -> Callable[..., Awaitable[object]]:
@@ -137,7 +144,7 @@ class RedisClient:
     async def _call(self, act: Callable[[], T]) -> T:
         await self._state.block_if_dead()
         await asyncio.sleep(STEP_S)
-        await self._state.block_if_dead()
+        await self._state.reach_await(self._deaths)
         if self._server.gone:
             self._on_trouble()
             raise RedisGone
@@ -145,5 +152,5 @@ class RedisClient:
         if self._faults.happens(Fault.REDIS_SLOW):
             self._on_trouble()
             await asyncio.sleep(TOO_LATE_S)
-        await self._state.block_if_dead()
+        await self._state.reach_await(self._deaths)
         return answer

@@ -115,18 +115,14 @@ class FaultyDocuments:
         if slow:
             self._state.note_trouble()
         await asyncio.sleep(1.5 if slow else 0)
-        self._state.may_die(self._faults)
-        if not self._state.alive:
-            await self._state.block_if_dead()
+        await self._state.reach_await(self._faults)
 
     async def _send_answer(self) -> None:
         """Return when the process has the answer, at times after it has given up."""
         if self._added.happens(Fault.STORE_HANGS):
             self._state.note_trouble()
             await asyncio.sleep(HANGS_S)
-        self._state.may_die(self._faults)
-        if not self._state.alive:
-            await self._state.block_if_dead()
+        await self._state.reach_await(self._faults)
 
     async def _fail_to_write(self, fault: Fault, documents: Sequence[Encoded]) -> None:
         await self._fail(f"write {self._name}: {fault}", _orders_of(documents))

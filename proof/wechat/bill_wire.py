@@ -70,8 +70,8 @@ class BillDesk:
 
 
 class BillDownloads:
-    """``Transport.download`` of one process. ``alive`` waits for ever once the process has died; ``trouble`` records a
-    fault."""
+    """``Transport.download`` of one process. ``alive`` is an await at which the process may die, then it never ends;
+    ``trouble`` records a fault."""
 
     def __init__(
         self,
