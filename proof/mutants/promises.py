@@ -72,6 +72,33 @@ REASONS = (
         '        "NO_AUTH",\n        "CERT_ERROR",\n        "MCH_NOT_EXISTS",\n        "APPID_NOT',
         '        "CERT_ERROR",\n        "MCH_NOT_EXISTS",\n        "APPID_NOT',
     ),
+    Mutant(
+        "v2's unsigned FAIL ends a refund",
+        "wechat/pay/codes.py",
+        '        "COMMUNICATION_FAIL",\n        "INVALID_REQ',
+        '        "INVALID_REQ',
+    ),
+    Mutant(
+        "too many requests end a refund",
+        "wechat/pay/codes.py",
+        '        "INVALID_REQ_TOO_MUCH",\n',
+        "",
+    ),
+    Mutant(
+        "BIZERR_NEED_RETRY counts as a no",
+        "wechat/pay/codes.py",
+        '"BANK_ERROR", "BIZERR_NEED_RETRY", ',
+        '"BANK_ERROR", ',
+    ),
+    Mutant(
+        "v2's unsigned word that it is busy counts as a no",
+        "wechat/pay/v2/gateway.py",
+        'or "系统" in message or message.lower() in ("system error", "systemerror")',
+        "",
+        "tests/unit/pay/test_v2_answers.py::test_a_fail_without_a_signature_may_leave_the_outcome_open; a refund that "
+        "WeChat may know is queried before it is sent again, whatever the answer was, and the merchants here use no "
+        "number of an order again",
+    ),
 )
 """Mutants of the reading of WeChat's refusals."""
 TOKENS = (
