@@ -109,7 +109,6 @@ class Cluster:
     def _die(self, slot: int) -> None:
         """End the process in a slot; another replaces it after a while, or never if one of the others is left."""
         self._kill(slot)
-        self._environment.official_account.note_process()
         if len(self._gone) + 1 < len(self._processes) and self._departures.comes(Fault.PROCESS_GONE):
             self._gone.add(slot)
             self._occurrences.note(f"process {slot + 1}", Fault.PROCESS_GONE)
@@ -127,6 +126,7 @@ class Cluster:
         if not process.state.alive:
             return
         process.state.alive = False
+        self._environment.official_account.note_process()
         self._dead.append(process)
         asyncio.get_running_loop().create_task(process.close())
         self._trace.add(f"process {slot + 1}", "dies")

@@ -46,7 +46,7 @@ class Grounds:
     lost: list[datetime] = field(default_factory=list)
     redis: list[datetime] = field(default_factory=list)
     processes: list[datetime] = field(default_factory=list)
-    """Times at which processes started, died or had their clock leap."""
+    """Times at which processes died or had their clock leap."""
 
 
 class World:
@@ -85,13 +85,8 @@ class World:
         self.grounds.redis.append(self.clock.now())
 
     def note_process(self) -> None:
-        """Record that a process starts, that it dies, perhaps with a token that it has not stored, or that its clock
-        leaps.
-
-        The first processes, which start together, are not recorded: the lock makes them fetch one token.
-        """
-        if asyncio.get_running_loop().time() > 0:
-            self.grounds.processes.append(self.clock.now())
+        """Record that a process dies, perhaps with a token that it has not stored, or that its clock leaps."""
+        self.grounds.processes.append(self.clock.now())
 
     def redis_failed_since(self, moment: datetime) -> bool:
         return bool(self.grounds.redis) and self.grounds.redis[-1] >= moment
@@ -194,9 +189,7 @@ class AccountWire:
 
 
 def build_official_account(world: World, state: ProcessState, runtime: Runtime, number: int) -> Account:
-    """Build the account's part of the process with this ``number``, as ``compose`` does; first record the process's
-    start with ``World.note_process``."""
-    world.note_process()
+    """Build the account's part of the process with this ``number``, as ``compose`` does."""
     faults = world.faults.of(state.name, f"process {number}, account")
     own = world.faults.of(state.name, f"process {number}, Redis")
     deaths = world.faults.of(state.name, f"process {number}, deaths about the account")
