@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -72,7 +73,8 @@ REFUSALS = {
 class FaultyWire:
     """``Transport`` to the state machine, with faults of a network and refusals of WeChat.
 
-    ``added`` are faults with a random stream of their own, so that they do not change when the others happen.
+    ``added`` are faults with a random stream of their own, so that they do not change when the others happen; so have
+    the ``deaths`` during downloads.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class FaultyWire:
         state: ProcessState,
         faults: Faults,
         added: Faults,
+        deaths: Faults,
         clock: SimulatedClock,
         sends: RefundSends,
     ) -> None:
@@ -93,7 +96,8 @@ class FaultyWire:
         self._added = added
         self._sends = sends
         self._clock = clock
-        self._bills = BillDownloads(account.bill_desk, faults, clock.now, self._reach_await, self._tell_of_download)
+        reach_await = partial(state.reach_await, deaths)
+        self._bills = BillDownloads(account.bill_desk, faults, clock.now, reach_await, self._tell_of_download)
 
     async def download(self, host: str, request: Request, sink: Callable[[bytes], None], *, most: int) -> Answer:
         """Download as ``Transport.download`` does."""
@@ -167,9 +171,6 @@ class FaultyWire:
             self._state.note_trouble()
         orders = self._account.orders_of(request)
         self._state.trace.add_for_each(self._state.name, what, f"{request.call}: {detail}", orders)
-
-    async def _reach_await(self) -> None:
-        await self._state.reach_await(self._added)
 
     def _tell_of_download(self, detail: str) -> None:
         self._state.note_trouble()
@@ -293,6 +294,7 @@ def _connect(state: ProcessState, number: int, environment: Environment) -> dict
     """Return the transports of a process to WeChat Pay."""
     faults = environment.faults.of(state.name, f"process {number}, wire")
     added = environment.faults.of(state.name, f"process {number}, forgers")
+    deaths = environment.faults.of(state.name, f"process {number}, downloads")
     sends = RefundSends(environment.official_account.report)
     account, clock = environment.account, environment.clock
-    return {api: cast(Transport, FaultyWire(account, api, state, faults, added, clock, sends)) for api in Api}
+    return {api: cast(Transport, FaultyWire(account, api, state, faults, added, deaths, clock, sends)) for api in Api}
